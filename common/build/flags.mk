@@ -1,0 +1,37 @@
+# Compilers and flags. Variants: release (what ships), check (ASan, UBSan, failpoints, -Werror),
+# tsan (ThreadSanitizer, failpoints), cov (gcov).
+VARIANT ?= release
+CC      ?= gcc
+CXX     ?= g++
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wformat=2 -Wimplicit-fallthrough -Wpointer-arith \
+        -Wundef -Wno-missing-field-initializers -Werror=format-security
+WARN_C := -Wmissing-prototypes -Wstrict-prototypes -Werror=implicit \
+          -Werror=incompatible-pointer-types -Werror=int-conversion
+# OpenSSF compiler hardening guide
+HARDEN := -fstack-clash-protection -fstack-protector-strong -fcf-protection=full \
+          -ftrivial-auto-var-init=zero -fno-strict-overflow -fno-strict-aliasing \
+          -fno-delete-null-pointer-checks -fPIE
+HARDEN_LINK := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen
+
+COMMON := -g -pthread -fvisibility=hidden -fno-omit-frame-pointer -I common -I services \
+          -D_GNU_SOURCE -DTALARIA_VERSION='"$(VERSION)"'
+
+OPT_release := -O2 -D_FORTIFY_SOURCE=3 -DFAILPOINTS=0
+OPT_check   := -O1 -DFAILPOINTS=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Werror
+OPT_tsan    := -O1 -DFAILPOINTS=1 -fsanitize=thread -Werror
+OPT_cov     := -O0 -DFAILPOINTS=1 --coverage
+
+LDOPT_check := -fsanitize=address,undefined
+LDOPT_tsan  := -fsanitize=thread
+LDOPT_cov   := --coverage
+
+CFLAGS   = -std=gnu17 $(COMMON) $(WARN) $(WARN_C) $(HARDEN) $(OPT_$(VARIANT)) $(EXTRA)
+CXXFLAGS = -std=gnu++17 $(COMMON) $(WARN) $(HARDEN) $(OPT_$(VARIANT)) $(EXTRA)
+LDFLAGS  = $(HARDEN_LINK) $(LDOPT_$(VARIANT)) -pthread

@@ -29,7 +29,7 @@ LINK_dicom    := -lz
 LINK_kafka    := -lrdkafka
 LINK_pg       := -lpq
 LINK_dimse    := -ldcmtls -ldcmnet -ldcmdata -loflog -lofstd -lssl -lcrypto
-LINK_objstore :=
+LINK_metrics := -lm
 LINK_testkit  := -lcmocka
 
 # services

@@ -27,7 +27,7 @@ struct metric {
     const char *labels;            /* "" or "source" or "target,outcome" */
     const double *buckets;         /* histogram: ascending upper bounds, ends with 0 */
     double (*read)(void);          /* gauge or counter computed at scrape time; else NULL */
-    struct metric_values *values;  /* the library's */
+    struct metric_values *values;  /* owned by the library */
 };
 
 #define METRIC_DECLARE(var, ...)                                                                   \

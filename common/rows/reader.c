@@ -13,7 +13,6 @@
 
 #define POOL_PIECE     (16 * 1024)
 #define POINTER_MAX    160
-#define DEFAULT_BYTES  (4 * 1024 * 1024)
 #define DEFAULT_DEPTH  32
 #define DEFAULT_VALUES 200000
 
@@ -40,7 +39,7 @@ int reader_init(struct reader *r, const char *text, size_t n, struct arena *a,
     r->errors = NULL;
     r->n_errors = r->max_errors = 0;
     r->stopped = false;
-    size_t max = limits->bytes ? limits->bytes : DEFAULT_BYTES;
+    size_t max = limits->bytes ? limits->bytes : READER_BYTES;
     return n > max ? reader_fail(r, "larger than %zu bytes", max) : 0;
 }
 
@@ -296,8 +295,8 @@ static size_t unicode_escape(const char *p, size_t n, unsigned *c, const char **
         return 4;
     unsigned low;
     *why = "half a surrogate pair";
-    if (*c > 0xDBFF || n < 10 || p[4] != '\\' || p[5] != 'u' || hex4(p + 6, &low) ||
-        low < 0xDC00 || low > 0xDFFF)
+    if (*c > 0xDBFF || n < 10 || p[4] != '\\' || p[5] != 'u' || hex4(p + 6, &low) || low < 0xDC00 ||
+        low > 0xDFFF)
         return 0;
     *c = 0x10000 + ((*c - 0xD800) << 10) + (low - 0xDC00);
     return 10;
@@ -397,7 +396,7 @@ int reader_member(struct reader *r, struct slice *name)
     if (reader_raw_string(r, &raw, &escapes))
         return -1;
     *name = raw;
-    if (escapes && value_of_raw(r, raw, true, name))
+    if (escapes && !r->no_names && value_of_raw(r, raw, true, name))
         return -1;
     r->path[r->depth] = (struct reader_step){name->p, name->n, 0};
     if (reader_next(r) != ':')
@@ -619,7 +618,7 @@ int reader_distinct(struct reader *r, size_t base)
         return 0;
     /* The object is closed already: its members are one step below. */
     r->path[++r->depth] = (struct reader_step){twice->p, twice->n, 0};
-    int rc = reader_fail(r, "duplicate member");
+    int rc = reader_reject(r, "duplicate member");
     r->depth--;
     return rc;
 }

@@ -7,6 +7,7 @@
 #include "base/vec.h"
 
 #define READER_DEPTH    64  /* hard bound of limits.depth */
+#define READER_BYTES    ((size_t)4 * 1024 * 1024) /* of a text, unless limited otherwise */
 #define READER_MAX_ROWS 256 /* rows of one table */
 
 /* One step of the path to the current value: a member name, or an array index. */

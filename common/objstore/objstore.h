@@ -39,11 +39,12 @@ int objstore_put_bytes(struct objstore *s, const char *key, const void *p, size_
                        struct err *e) MUST_CHECK;
 
 /* Streams an object of unknown size; it exists only after commit. Abort (or failed commit) leaves
- * nothing behind. commit and abort free
-the writer. */
+ * nothing behind. commit and abort free the writer. */
 int objstore_begin(struct objstore *s, const char *key, struct objstore_writer **out,
                    struct err *e) MUST_CHECK;
 int objstore_write(struct objstore_writer *w, const void *p, size_t n, struct err *e) MUST_CHECK;
+/* Replaces the first n bytes (n ≤ what has been written): a header that is known only at the end. */
+int objstore_rewrite(struct objstore_writer *w, const void *p, size_t n, struct err *e) MUST_CHECK;
 int objstore_commit(struct objstore_writer *w, struct err *e) MUST_CHECK;
 /* As commit, under another key (the key may be known only after the bytes). */
 int objstore_commit_as(struct objstore_writer *w, const char *key, struct err *e) MUST_CHECK;

@@ -77,4 +77,7 @@ $(B)/%.o: %.cc
 	@mkdir -p $(@D); echo "  c++    $<"
 	@$(CXX) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
+# files that sources embed with .incbin, which the compiler does not list as dependencies
+$(B)/common/pg/migrations.o: $(wildcard schemas/sql/*.sql)
+
 -include $(patsubst %.o,%.d,$(sort $(ALL_OBJECTS)))

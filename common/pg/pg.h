@@ -22,7 +22,8 @@ struct pg_result;
 /* Does not connect yet. */
 struct pg *pg_new(const char *conninfo);
 void pg_free(struct pg *c);
-/* Connects if needed (≤ 5 s). ERR_RETRY: Postgres is away. */
+/* Connects if needed (≤ 5 s). ERR_RETRY: Postgres is away. Call it before each unit of work: statements never
+ * connect by themselves, because a new connection would be outside the transaction of the lost one. */
 int pg_connect(struct pg *c, struct err *e) MUST_CHECK;
 
 /* Text parameters (NULL = SQL null). A lost connection is ERR_RETRY (and the transaction is gone), an
@@ -32,6 +33,10 @@ int pg_query(struct pg *c, struct pg_result **out, const char *sql, int n,
              const char *const *params, struct err *e) MUST_CHECK;
 /* Several statements without parameters. */
 int pg_exec(struct pg *c, const char *sql, struct err *e) MUST_CHECK;
+
+/* Ends a failed transaction: the session is usable afterwards, or disconnected. */
+void pg_rollback(struct pg *c);
+void pg_disconnect(struct pg *c);
 
 int pg_rows(const struct pg_result *r);
 int64_t pg_affected(const struct pg_result *r);

@@ -1,0 +1,20 @@
+/*
+ * schemas/sql/ embedded in the program. One line per file, twice; tests/test_pg.c compares the list
+ * with the folder. (.incbin needs the file name at assembly time; builds run in the root of the
+ * tree.)
+ */
+#include "pg/pg_priv.h"
+
+#include "base/mem.h"
+
+#define EMBED(symbol, file)                                                                        \
+    __asm__(".section .rodata\n" #symbol "_start:\n.incbin \"schemas/sql/" file "\"\n" #symbol     \
+            "_end:\n.byte 0\n.previous\n");                                                        \
+    extern const char symbol##_start[], symbol##_end[]
+
+EMBED(pg_sql_0001, "0001_ledger.sql");
+
+const struct pg_migration pg_migrations[] = {
+    {1, "0001_ledger.sql", pg_sql_0001_start, pg_sql_0001_end},
+};
+const size_t pg_migrations_n = ARRAY_LEN(pg_migrations);

@@ -17,6 +17,10 @@ struct output_object {
     char *key;
     struct str bytes;
 };
+struct output_header {
+    const char *name; /* a literal */
+    char *value;      /* owned */
+};
 struct output_record {
     const char *noun;  /* topic; a literal or from topics_all */
     int32_t partition; /* -1: by key */
@@ -24,7 +28,7 @@ struct output_record {
     enum event_type type;
     int64_t claim; /* -1: not a choice */
     struct str value;
-    struct event_header *headers; /* see event_headers(); values live as long as the record */
+    struct output_header headers[EVENT_HEADERS];
     size_t n_headers;
 };
 struct outputs {

@@ -1,0 +1,310 @@
+/*
+ * Announcing: a record goes to Kafka; if that does not acknowledge in time, it stands in the outbox
+ * and the instance is safe all the same. From then on records go straight to the outbox until the
+ * drain has emptied it through a broker that acknowledges again (design.md §4 "Outbox").
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/mem.h"
+#include "base/thread.h"
+#include "base/vec.h"
+#include "event/keys.h"
+#include "event/topics.h"
+#include "ingest/ingest_priv.h"
+#include "log/log.h"
+#include "metrics/metrics.h"
+
+METRIC_HISTOGRAM(announce_seconds, "talaria_ingest_announce_seconds",
+                 "From stable storage to Kafka's acknowledgement.", "", metric_seconds_instance);
+METRIC_COUNTER(outboxed, "talaria_outbox_records_total", "Records that went to the outbox.", "");
+METRIC_GAUGE(outbox_waiting, "talaria_outbox_objects", "Records waiting in the outbox.", "");
+METRIC_GAUGE(outbox_age, "talaria_outbox_oldest_age_seconds",
+             "Age of the oldest record in the outbox.", "");
+
+#define DRAIN_PAUSE_MS  500
+#define DRAIN_LIST_MAX  1000
+#define DRAIN_WAIT_MS   5000
+#define OUTBOX_READ_MAX (256 * 1024)
+
+struct announcer {
+    struct objstore *store;
+    struct kafka_producer *producer;
+    char topic[TOPIC_NAME];
+    int64_t wait_ms;
+    pthread_mutex_t lock; /* held by the drain's last look, so that nobody adds meanwhile */
+    int use_outbox;
+    volatile int stop;
+    pthread_t drain;
+    bool drain_runs;
+};
+
+/* One produce call and the one who waits for it; the later of the two frees it. */
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done, left;
+    struct kafka_ack ack;
+};
+
+static struct waiter *waiter_new(void)
+{
+    struct waiter *w = mem_zalloc(sizeof *w);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    return w;
+}
+
+static void waiter_free(struct waiter *w)
+{
+    pthread_cond_destroy(&w->cond);
+    pthread_mutex_destroy(&w->lock);
+    mem_free(w);
+}
+
+static void acked(void *arg, const struct kafka_ack *ack)
+{
+    struct waiter *w = arg;
+    pthread_mutex_lock(&w->lock);
+    w->ack = *ack;
+    w->done = true;
+    bool left = w->left;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+    if (left)
+        waiter_free(w);
+}
+
+/* 0: acknowledged. -1: failed or not in time (*pending: it may still arrive). */
+static int wait_for(struct waiter *w, int64_t ms, bool *pending, struct err *e)
+{
+    int64_t end = clock_mono_ms() + ms;
+    struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
+    pthread_mutex_lock(&w->lock);
+    while (!w->done)
+        if (pthread_cond_timedwait(&w->cond, &w->lock, &until) == ETIMEDOUT)
+            break;
+    bool done = w->done;
+    struct kafka_ack ack = w->ack;
+    w->left = !done;
+    pthread_mutex_unlock(&w->lock);
+    *pending = !done;
+    if (!done)
+        return err_set(e, ERR_RETRY, 0, "Kafka did not acknowledge within %lld ms", (long long)ms);
+    waiter_free(w);
+    if (ack.err.kind == ERR_NONE)
+        return 0;
+    *e = ack.err;
+    return -1;
+}
+
+static void message_of(struct kafka_message *m, const struct announcer *a, const struct event *ev,
+                       const struct str *record, struct event_header headers[EVENT_HEADERS])
+{
+    memset(m, 0, sizeof *m);
+    m->topic = a->topic;
+    m->partition = -1;
+    m->value = str_slice(record);
+    m->key = slice_of(ev->stored.study);
+    size_t n = event_headers(headers, ev, -1);
+    for (size_t i = 0; i < n && i < KAFKA_HEADERS; i++)
+        m->headers[m->n_headers++] = (struct kafka_header){headers[i].name, slice_of(headers[i].value)};
+}
+
+static int by_kafka_within(struct announcer *a, const struct event *ev, const struct str *record,
+                           int64_t ms, bool *pending, struct err *e)
+{
+    struct kafka_message m;
+    struct event_header headers[EVENT_HEADERS];
+    struct waiter *w = waiter_new();
+    message_of(&m, a, ev, record, headers);
+    if (kafka_produce(a->producer, &m, acked, w, e)) {
+        waiter_free(w);
+        *pending = false;
+        return -1;
+    }
+    return wait_for(w, ms, pending, e);
+}
+
+static int by_outbox(struct announcer *a, const char *receipt, const struct str *record,
+                     struct err *e)
+{
+    struct str key = STR_INIT;
+    keys_outbox(&key, receipt);
+    pthread_mutex_lock(&a->lock);
+    int r = objstore_put_bytes(a->store, key.data, record->data, record->len, e);
+    if (r == 0)
+        __atomic_store_n(&a->use_outbox, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&a->lock);
+    str_free(&key);
+    if (r == 0)
+        metric_add(&outboxed, 1);
+    return r;
+}
+
+int announce(struct announcer *a, const char *receipt, const char *study, const char *series,
+             const struct str *record, bool *by_kafka, bool *maybe, struct err *e)
+{
+    int64_t started = clock_mono_ns();
+    struct event ev = {.type = EVENT_INSTANCE_STORED,
+                       .stored = {.receipt = receipt, .study = study, .series = series}};
+    *by_kafka = false;
+    *maybe = false;
+    if (!__atomic_load_n(&a->use_outbox, __ATOMIC_ACQUIRE)) {
+        if (by_kafka_within(a, &ev, record, a->wait_ms, maybe, e) == 0) {
+            metric_observe(&announce_seconds, (double)(clock_mono_ns() - started) / 1e9);
+            (void)FAILPOINT("receiver.announced");
+            *by_kafka = true;
+            return 0;
+        }
+        LOG_LIMITED(LOG_LEVEL_WARN, "Kafka is away, records go to the outbox", LOG_ERR(e));
+    }
+    if (by_outbox(a, receipt, record, e))
+        return -1;
+    (void)FAILPOINT("receiver.outboxed");
+    return 0;
+}
+
+/* ---- drain ---- */
+
+struct found {
+    VEC(char *) keys;
+    int64_t oldest_ms;
+    size_t total;
+};
+
+static int note_key(void *arg, const char *key, int64_t size, int64_t modified_ms)
+{
+    struct found *f = arg;
+    (void)size;
+    f->total++;
+    if (!f->oldest_ms || modified_ms < f->oldest_ms)
+        f->oldest_ms = modified_ms;
+    if (f->keys.n < DRAIN_LIST_MAX)
+        *vec_push(&f->keys) = mem_strdup(key);
+    return 0;
+}
+
+static int look(struct announcer *a, struct found *f, struct err *e)
+{
+    memset(f, 0, sizeof *f);
+    int r = objstore_list(a->store, "outbox/", note_key, f, e);
+    metric_set(&outbox_waiting, (double)f->total);
+    metric_set(&outbox_age, f->oldest_ms ? (double)(clock_wall_ms() - f->oldest_ms) / 1000 : 0);
+    return r;
+}
+
+static void forget(struct found *f)
+{
+    for (size_t i = 0; i < f->keys.n; i++)
+        mem_free(f->keys.items[i]);
+    vec_free(&f->keys);
+}
+
+/* Sends one outbox record. 0: acknowledged and removed, or gone (another receiver was first). */
+static int drain_one(struct announcer *a, const char *key, struct err *e)
+{
+    struct str record = STR_INIT;
+    struct arena *arena = arena_new(1 << 20);
+    struct event ev;
+    bool pending;
+    int r = objstore_get(a->store, key, &record, OUTBOX_READ_MAX, e);
+    if (r && e->code == ENOENT) {
+        r = 0;
+        goto out;
+    }
+    if (r == 0 && (r = event_decode(&ev, record.data, record.len, arena, e)) != 0)
+        log_error("an outbox record is unreadable and stays", LOG_STR("key", key), LOG_ERR(e));
+    if (r == 0)
+        r = by_kafka_within(a, &ev, &record, DRAIN_WAIT_MS, &pending, e);
+    if (r == 0)
+        (void)FAILPOINT("receiver.drained");
+    if (r == 0)
+        r = objstore_delete(a->store, key, e);
+out:
+    arena_free(arena);
+    str_free(&record);
+    return r;
+}
+
+/* One pass. Unreadable records stay and do not keep others waiting. */
+static int drain_pass(struct announcer *a, struct err *e)
+{
+    struct found f;
+    int r = look(a, &f, e);
+    size_t sent = 0;
+    for (size_t i = 0; r == 0 && i < f.keys.n && !a->stop; i++) {
+        r = drain_one(a, f.keys.items[i], e);
+        sent += r == 0;
+        if (r && e->kind == ERR_REJECT)
+            r = 0;
+    }
+    forget(&f);
+    return r || sent == 0 ? r : 1;
+}
+
+/* Back to Kafka when nothing sendable is left; the lock keeps others from adding meanwhile. */
+static void leave_outbox(struct announcer *a)
+{
+    struct err e = {0};
+    pthread_mutex_lock(&a->lock);
+    if (drain_pass(a, &e) == 0) {
+        __atomic_store_n(&a->use_outbox, 0, __ATOMIC_RELEASE);
+        log_info("the outbox is empty, records go to Kafka again");
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void *drain_loop(void *arg)
+{
+    struct announcer *a = arg;
+    while (clock_sleep_ms(DRAIN_PAUSE_MS, &a->stop) == 0) {
+        struct err e = {0};
+        if (!__atomic_load_n(&a->use_outbox, __ATOMIC_ACQUIRE))
+            continue;
+        int r;
+        while ((r = drain_pass(a, &e)) == 1)
+            ;
+        if (r == 0)
+            leave_outbox(a);
+        else
+            LOG_LIMITED(LOG_LEVEL_WARN, "the outbox cannot be drained yet", LOG_ERR(&e));
+    }
+    return NULL;
+}
+
+int announcer_new(struct announcer **out, const struct ingest *i, struct err *e)
+{
+    struct announcer *a = mem_zalloc(sizeof *a);
+    a->store = i->options.store;
+    a->producer = i->options.producer;
+    a->wait_ms = i->options.announce_ms;
+    topics_name(a->topic, i->site, "instance");
+    pthread_mutex_init(&a->lock, NULL);
+    struct found f;
+    int r = look(a, &f, e);
+    a->use_outbox = f.total > 0;
+    forget(&f);
+    if (r == 0)
+        r = thread_start(&a->drain, "outbox", 0, drain_loop, a, e);
+    a->drain_runs = r == 0;
+    *out = a;
+    return r;
+}
+
+void announcer_free(struct announcer *a)
+{
+    if (!a)
+        return;
+    a->stop = 1;
+    if (a->drain_runs)
+        thread_join(a->drain);
+    pthread_mutex_destroy(&a->lock);
+    mem_free(a);
+}

@@ -199,10 +199,48 @@ struct event_series_decided {
     struct row_list deliveries; /* of struct event_delivery_requested */
 };
 
+enum event_study_reason {
+    STUDY_TIMEOUT,
+    STUDY_REQUIRED,
+    STUDY_COMMAND,
+    STUDY_FORCED_DISCARD,
+    STUDY_FORCED_PROCEED,
+    STUDY_EXPIRED,
+};
+struct event_study_decided {
+    const char *decision;
+    const char *study, *rule;
+    const char *first_member; /* its decision */
+    int64_t up_to;            /* highest decision offset covered */
+    int reason;               /* enum event_study_reason */
+    const char *closed_at;
+    struct event_manifest_ref manifest;
+    struct row_pairs tags; /* of the first member */
+    struct event_source source;
+    const char *calling_ae, *called_ae, *peer;
+    const char *revision;
+    int64_t keep; /* seconds */
+    const char *discarded_by;
+    struct row_list held;       /* of struct event_held */
+    struct row_list tasks;      /* of struct event_task_requested */
+    struct row_list deliveries; /* of struct event_delivery_requested */
+};
+
 struct event_task_started { /* started, heartbeat */
     const char *task;
     int64_t attempt;
     const char *owner;
+};
+struct event_task_attempted {
+    const char *task;
+    int64_t attempt;
+    const char *owner;
+    int outcome; /* enum event_outcome */
+    const char *reason;
+    struct row_pairs exit_codes; /* step → code */
+    struct event_manifest_ref *result;
+    struct row_pairs usage; /* "cpuSeconds", "memoryBytes" … → number */
+    const char *log_key;
 };
 struct event_task_finished {
     const char *task;
@@ -285,8 +323,10 @@ struct event {
         struct event_claim claim;
         struct event_command command;
         struct event_series_decided decided;
+        struct event_study_decided study_decided;
         struct event_task_requested task_requested;
         struct event_task_started task_started;
+        struct event_task_attempted task_attempted;
         struct event_task_finished task_finished;
         struct event_delivery_requested requested;
         struct event_delivery_progress progress;
@@ -298,15 +338,32 @@ struct event {
     };
 };
 
-#define EVENT_MAX (64 * 1024)
+#define EVENT_MAX          (64 * 1024)
+#define EVENT_MAX_REJECTED (128 * 1024) /* of record.rejected, which holds a whole record */
 
 /* The row table of a type's body (schemas, references, nested requests); NULL if unknown. */
 const struct row_table *event_table(enum event_type t);
 
-/* Appends the record's JSON. source and time must be set; over EVENT_MAX is ERR_REJECT. */
+/* Appends the record's JSON. source and time must be set; id and subject may be NULL where the body
+ * gives them (docs/formats.md). Too large, or without what a reader insists on, is ERR_REJECT and
+ * nothing is appended. */
 int event_encode(struct str *out, const struct event *ev, struct err *e) MUST_CHECK;
 int event_decode(struct event *out, const char *text, size_t n, struct arena *a,
                  struct err *e) MUST_CHECK;
+
+/* The id and the subject that the body gives, into buf if they are composed; NULL: none. */
+#define EVENT_ID 192
+const char *event_id(char buf[EVENT_ID], const struct event *ev);
+const char *event_subject(const struct event *ev);
+
+/* The Kafka headers of a record, all computed from the record (plus the claim of a choice, -1 =
+ * none). Values are valid as long as *ev and out itself; returns how many. */
+struct event_header {
+    const char *name, *value;
+    char text[48]; /* room for a computed value: do not move the struct */
+};
+#define EVENT_HEADERS 8
+size_t event_headers(struct event_header out[EVENT_HEADERS], const struct event *ev, int64_t claim);
 
 #ifdef __cplusplus
 }

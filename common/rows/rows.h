@@ -105,7 +105,7 @@ void rows_defaults(void *out, const struct row_table *t, struct arena *a);
 int rows_decode(void *out, const struct row_table *t, const char *text, size_t n, struct arena *a,
                 const struct rows_limits *limits, struct err *e) MUST_CHECK;
 /* As above, but collects up to max errors instead of stopping at the first (documents, request
- * bodies). Returns the number of errors. */
+ * bodies). Returns the number of errors. max ≥ 1. */
 struct rows_error {
     const char *pointer, *reason; /* in the arena */
 };
@@ -116,11 +116,17 @@ size_t rows_decode_all(void *out, const struct row_table *t, const char *text, s
 /* Appends compact JSON. Absent and default values are left out, except ROW_ALWAYS. */
 void rows_encode(struct str *out, const struct row_table *t, const void *in, bool show_secrets);
 
+/* What decoding would refuse, of a struct that is to be encoded: required members that are absent,
+ * values beyond their bounds. 0 or -1 with e->text = "/pointer: reason". */
+int rows_check(const struct row_table *t, const void *in, struct err *e) MUST_CHECK;
+
 /* Only the value of one top-level member, without decoding the rest: for readers that need one
- * field of many records. 0 found (raw JSON text), 1 absent, -1 malformed. */
+ * field of many records. 0 found (raw JSON text), 1 absent, -1 malformed. Names are compared as
+ * written (without decoding escapes), and what follows the member is not looked at. */
 int rows_peek(struct slice *out, const char *text, size_t n, const char *member);
 
-/* One value from text ("5000", "true", "release") into the row's place in *out. */
+/* One value from text ("5000", "true", "release") into the row's place in *out. A list of strings is
+ * "a, b" or a JSON array; what is composed (pairs, objects, lists) is JSON. */
 int rows_set(void *out, const struct row_table *t, const char *name, const char *text,
              struct arena *a, struct err *e) MUST_CHECK;
 const struct row *rows_find(const struct row_table *t, const char *name);

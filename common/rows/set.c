@@ -30,7 +30,9 @@ static size_t characters(const char *s)
 
 const char *row_bounds_string(const struct row *row, const char *value, struct err *scratch)
 {
-    if (row->min || row->max) {
+    if (row->min == 1 && !*value)
+        return "must not be empty";
+    if (row->min > 1 || row->max) {
         size_t n = characters(value);
         if (n < (size_t)row->min)
             return row->min == 1

@@ -1,7 +1,8 @@
 /*
  * Associations (PS3.8) and DIMSE messages (PS3.7) as plain C. DCMTK negotiates (A-ASSOCIATE, TLS
  * contexts); after that every byte goes through our own bounded PDU reader and command codec on our
- * own transport (reference: DUL_NextPDV walks PDVs without bounds). No exception leaves this library.
+ * own transport (reference: DUL_NextPDV walks PDVs without bounds). No exception leaves this
+ * library.
  *
  * A handle belongs to one thread; only dimse_wake may be called from another. Every wait has an
  * absolute deadline. Times in milliseconds, sizes in bytes.
@@ -19,10 +20,10 @@
 extern "C" {
 #endif
 
-#define DIMSE_AE 17
-#define DIMSE_UID 65
+#define DIMSE_AE       17
+#define DIMSE_UID      65
 #define DIMSE_CONTEXTS 128
-#define DIMSE_PDU_MAX 131072
+#define DIMSE_PDU_MAX  131072
 
 /* Once per process, before any thread. */
 void dimse_setup(void);
@@ -69,9 +70,9 @@ int dimse_accept(struct dimse_assoc **out, int fd, const struct dimse_tls *tls,
 struct dimse_context {
     uint8_t id;
     char abstract[DIMSE_UID];
-    unsigned n_syntaxes;          /* as proposed, at most 50 are kept */
-    const char *const *syntaxes;  /* valid until dimse_free */
-    const char *accepted;         /* NULL: not accepted (yet) */
+    unsigned n_syntaxes;         /* as proposed, at most 50 are kept */
+    const char *const *syntaxes; /* valid until dimse_free */
+    const char *accepted;        /* NULL: not accepted (yet) */
 };
 unsigned dimse_contexts(const struct dimse_assoc *a);
 const struct dimse_context *dimse_context(const struct dimse_assoc *a, unsigned i);
@@ -83,12 +84,12 @@ void dimse_context_refuse(struct dimse_assoc *a, unsigned i, enum dimse_refusal 
 
 /* A-ASSOCIATE-AC; window > 1 answers an asked asynchronous operations window with at most that. */
 int dimse_acknowledge(struct dimse_assoc *a, unsigned window, struct err *e) MUST_CHECK;
-enum dimse_reject { /* PS3.8 table 9-21: result, source, reason */
-    DIMSE_REJECT_CALLING,    /* permanent, calling AE title not recognised */
-    DIMSE_REJECT_CALLED,     /* permanent, called AE title not recognised */
-    DIMSE_REJECT_CONGESTION, /* transient, temporary congestion */
-    DIMSE_REJECT_LIMIT,      /* transient, local limit exceeded */
-    DIMSE_REJECT_PERMANENT,  /* permanent, no reason given */
+enum dimse_reject {                          /* PS3.8 table 9-21: result, source, reason */
+                    DIMSE_REJECT_CALLING,    /* permanent, calling AE title not recognised */
+                    DIMSE_REJECT_CALLED,     /* permanent, called AE title not recognised */
+                    DIMSE_REJECT_CONGESTION, /* transient, temporary congestion */
+                    DIMSE_REJECT_LIMIT,      /* transient, local limit exceeded */
+                    DIMSE_REJECT_PERMANENT,  /* permanent, no reason given */
 };
 void dimse_reject(struct dimse_assoc *a, enum dimse_reject why);
 
@@ -107,8 +108,11 @@ struct dimse_dial {
     unsigned window; /* 1 = do not ask for one */
     struct dimse_limits limits;
 };
-/* Rejection: e->kind RETRY if transient, REJECT if permanent; e->code = result<<16|source<<8|reason. */
+/* Rejection: e->kind RETRY if transient, REJECT if permanent; e->code =
+ * result<<16|source<<8|reason. */
 int dimse_connect(struct dimse_assoc **out, const struct dimse_dial *d, struct err *e) MUST_CHECK;
+/* Operations that may be outstanding at once; 1 without a negotiated window. */
+unsigned dimse_window(const struct dimse_assoc *a);
 /* The accepted context of proposal i, or NULL. */
 const struct dimse_context *dimse_accepted(const struct dimse_assoc *a, unsigned proposal);
 
@@ -122,12 +126,13 @@ enum dimse_field {
 };
 struct dimse_command {
     uint16_t field;
-    uint16_t message_id;    /* of a request; in a response: being responded to */
+    uint16_t message_id; /* of a request; in a response: being responded to */
     uint16_t priority;
     uint16_t status;
     bool has_dataset;
     uint8_t context;
-    char sop_class[DIMSE_UID], sop[DIMSE_UID]; /* as sent, trimmed; bytes other than printable ASCII → '?' */
+    char sop_class[DIMSE_UID],
+        sop[DIMSE_UID]; /* as sent, trimmed; bytes other than printable ASCII → '?' */
     char move_originator[DIMSE_AE];
     uint16_t move_originator_id;
     char comment[65];
@@ -136,8 +141,8 @@ enum dimse_event {
     DIMSE_COMMAND,  /* *cmd is filled; read its dataset with dimse_dataset if has_dataset */
     DIMSE_RELEASED, /* A-RELEASE-RQ came; it has been answered */
     DIMSE_ABORTED,  /* A-ABORT came */
-    DIMSE_LOST,     /* connection closed or reset, deadline passed, or the peer broke the protocol (we
-                       sent A-ABORT); e says which */
+    DIMSE_LOST, /* connection closed or reset, deadline passed, or the peer broke the protocol (we
+                   sent A-ABORT); e says which */
 };
 /* Next event, within limits.idle_ms. */
 enum dimse_event dimse_next(struct dimse_assoc *a, struct dimse_command *cmd, struct err *e);

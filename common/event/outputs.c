@@ -22,7 +22,8 @@ int outputs_event(struct outputs *o, const char *noun, int32_t partition, const 
         id_uuid7(id);
         full.id = id;
     }
-    struct output_record r = {.noun = noun, .partition = partition, .type = ev->type, .claim = claim};
+    struct output_record r = {
+        .noun = noun, .partition = partition, .type = ev->type, .claim = claim};
     if (event_encode(&r.value, &full, e)) {
         str_free(&r.value);
         return -1;

@@ -14,9 +14,11 @@ extern "C" {
 struct topic_spec {
     const char *noun; /* "instance" */
     int64_t partitions, partitions_test;
-    int64_t retention_ms; /* -1 with policy compact */
+    const char *copartition; /* its partition p belongs to partition p of this topic; or NULL */
+    int64_t retention_ms;    /* -1 with policy compact */
     const char *policy;   /* delete | compact */
     bool flush;           /* fsync before the acknowledgement, on one machine */
+    int64_t max_bytes;    /* of one record's value */
     struct row_strings groups;    /* consumer groups (stage names) whose offset 0 is committed */
     struct row_strings producers; /* services */
 };

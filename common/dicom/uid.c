@@ -19,8 +19,8 @@ bool uid_safe(const char *p, size_t n)
 
 /* Whole families without a storage class; the prefix ends with a dot. */
 static const char *const families[] = {
-    "1.2.840.10008.5.1.4.1.2.", /* query/retrieve: patient, study, composite instance, defined
-                                   procedure */
+    "1.2.840.10008.5.1.4.1.2.", /* query/retrieve: patient, study, composite instance */
+    "1.2.840.10008.5.1.4.20.",  /* defined procedure protocol query/retrieve */
     "1.2.840.10008.3.1.",       /* detached patient, visit, study, results management; MPPS */
     "1.2.840.10008.5.1.4.32.",  /* general purpose worklist */
     "1.2.840.10008.5.1.4.37.",  /* relevant patient information */

@@ -5,7 +5,7 @@
 #include "dicom/uid.h"
 #include "testkit/testkit.h"
 
-#define SIXTY "1.2.840.10008.5.1.4.1.1.2.840.10008.5.1.4.1.1.2.840.10008.5.1"
+#define SIXTY "1.2.840.10008.5.1.4.1.1.2.840.10008.5.1.4.1.1.2.840.10008.51"
 
 static void what_may_be_a_path(void **state)
 {

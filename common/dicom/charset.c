@@ -25,8 +25,8 @@ struct manner {
 struct decoder {
     struct str *out;
     struct manner manner;
-    enum set whole;     /* UTF-8, GB18030, GBK: no code extension; else SET_NONE */
-    enum set first_g1;  /* at the start and after every reset */
+    enum set whole;    /* UTF-8, GB18030, GBK: no code extension; else SET_NONE */
+    enum set first_g1; /* at the start and after every reset */
     enum set g0, g1;
     iconv_t open[SET_GBK + 1]; /* NULL: not yet opened */
     bool ok;
@@ -38,12 +38,12 @@ static const struct {
     const char *term;
     enum set set;
 } terms[] = {
-    {"6", SET_ASCII},     {"100", SET_8859_1},   {"101", SET_8859_2},    {"109", SET_8859_3},
-    {"110", SET_8859_4},  {"144", SET_8859_5},   {"127", SET_8859_6},    {"126", SET_8859_7},
-    {"138", SET_8859_8},  {"148", SET_8859_9},   {"203", SET_8859_15},   {"166", SET_THAI},
-    {"13", SET_KANA},     {"87", SET_JIS0208},   {"159", SET_JIS0212},   {"149", SET_KSX1001},
-    {"58", SET_GB2312},   {"192", SET_UTF8},     {"GB18030", SET_GB18030}, {"GBK", SET_GBK},
-    {"UTF8", SET_UTF8},   {"LATIN1", SET_8859_1}, {"ISO88591", SET_8859_1}, {"ASCII", SET_ASCII},
+    {"6", SET_ASCII},    {"100", SET_8859_1},    {"101", SET_8859_2},      {"109", SET_8859_3},
+    {"110", SET_8859_4}, {"144", SET_8859_5},    {"127", SET_8859_6},      {"126", SET_8859_7},
+    {"138", SET_8859_8}, {"148", SET_8859_9},    {"203", SET_8859_15},     {"166", SET_THAI},
+    {"13", SET_KANA},    {"87", SET_JIS0208},    {"159", SET_JIS0212},     {"149", SET_KSX1001},
+    {"58", SET_GB2312},  {"192", SET_UTF8},      {"GB18030", SET_GB18030}, {"GBK", SET_GBK},
+    {"UTF8", SET_UTF8},  {"LATIN1", SET_8859_1}, {"ISO88591", SET_8859_1}, {"ASCII", SET_ASCII},
 };
 
 static const struct {
@@ -51,13 +51,13 @@ static const struct {
     bool g1;
     enum set set;
 } escapes[] = {
-    {"(B", false, SET_ASCII},    {"(J", false, SET_ASCII},    {"(I", false, SET_KANA},
-    {")I", true, SET_KANA},      {"-A", true, SET_8859_1},    {"-B", true, SET_8859_2},
-    {"-C", true, SET_8859_3},    {"-D", true, SET_8859_4},    {"-L", true, SET_8859_5},
-    {"-G", true, SET_8859_6},    {"-F", true, SET_8859_7},    {"-H", true, SET_8859_8},
-    {"-M", true, SET_8859_9},    {"-b", true, SET_8859_15},   {"-T", true, SET_THAI},
-    {"$B", false, SET_JIS0208},  {"$@", false, SET_JIS0208},  {"$(D", false, SET_JIS0212},
-    {"$)C", true, SET_KSX1001},  {"$)A", true, SET_GB2312},
+    {"(B", false, SET_ASCII},   {"(J", false, SET_ASCII},   {"(I", false, SET_KANA},
+    {")I", true, SET_KANA},     {"-A", true, SET_8859_1},   {"-B", true, SET_8859_2},
+    {"-C", true, SET_8859_3},   {"-D", true, SET_8859_4},   {"-L", true, SET_8859_5},
+    {"-G", true, SET_8859_6},   {"-F", true, SET_8859_7},   {"-H", true, SET_8859_8},
+    {"-M", true, SET_8859_9},   {"-b", true, SET_8859_15},  {"-T", true, SET_THAI},
+    {"$B", false, SET_JIS0208}, {"$@", false, SET_JIS0208}, {"$(D", false, SET_JIS0212},
+    {"$)C", true, SET_KSX1001}, {"$)A", true, SET_GB2312},
 };
 
 static const char *const iconv_names[SET_GBK + 1] = {

@@ -23,6 +23,7 @@ static const struct tag tags[] = {
     {0x00080050, "SH", "AccessionNumber"},
     {0x00080052, "CS", "QueryRetrieveLevel"},
     {0x00080054, "AE", "RetrieveAETitle"},
+    {0x00080055, "AE", "StationAETitle"},
     {0x00080056, "CS", "InstanceAvailability"},
     {0x00080060, "CS", "Modality"},
     {0x00080061, "CS", "ModalitiesInStudy"},

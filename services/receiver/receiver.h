@@ -1,0 +1,50 @@
+/* What the files of the receiver share: one struct for the process, one per association. */
+#ifndef RECEIVER_RECEIVER_H
+#define RECEIVER_RECEIVER_H
+
+#include <pthread.h>
+
+#include "base/id.h"
+#include "dimse/dimse.h"
+#include "ingest/ingest.h"
+#include "receiver/evidence.h"
+#include "receiver/settings.h"
+
+#define LISTENERS 2
+
+struct receiver {
+    struct daemon *daemon;
+    const struct receiver_settings *settings;
+    struct ingest *ingest;
+    struct dimse_tls *tls;
+    struct dimse_limits limits;
+    int listen_fd[LISTENERS]; /* plain, TLS; -1 = none */
+    pthread_t accept_thread[LISTENERS];
+    volatile int draining;
+    pthread_mutex_t lock;
+    struct association *associations; /* running; under lock */
+    unsigned n_associations;
+    pthread_cond_t ended;
+};
+
+struct association {
+    struct receiver *receiver;
+    struct association *previous, *next; /* receiver.associations */
+    int fd;
+    bool tls, over_limit;
+    char address[64]; /* of the peer, without port */
+    struct dimse_assoc *dimse; /* under receiver.lock once shared (dimse_wake) */
+    struct dimse_peer peer;
+    const struct config_snapshot *config; /* held while it runs */
+    const struct config_source *source;
+    char id[ID_UUID];
+    struct evidence *evidence;
+};
+
+/* association.c: the life of one association; frees it. */
+void *association_run(void *arg);
+/* listener.c */
+extern const struct daemon_part receiver_listeners;
+void receiver_association_ended(struct association *a);
+
+#endif

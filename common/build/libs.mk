@@ -30,6 +30,7 @@ LINK_kafka    := -lrdkafka
 LINK_pg       := -lpq
 LINK_dimse    := -ldcmtls -ldcmnet -ldcmdata -loflog -lofstd -lssl -lcrypto
 LINK_metrics := -lm
+LINK_rules   := -lm
 LINK_testkit  := -lcmocka
 
 # services

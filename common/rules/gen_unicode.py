@@ -51,8 +51,8 @@ def main():
         write(f, "range", "decimal_ranges", ranges(str.isdecimal), 6)
         write(f, "range", "digit_ranges", ranges(str.isdigit), 6)
         write(f, "range", "numeric_ranges", ranges(str.isnumeric), 6)
-        write(f, "mapping", "lower_runs", mapping(str.lower), 4)
-        write(f, "mapping", "upper_runs", mapping(str.upper), 4)
+        write(f, "mapping", "lower_runs", mapping(str.lower), 3)
+        write(f, "mapping", "upper_runs", mapping(str.upper), 3)
         f.write("/* clang-format on */\n#endif\n")
 
 

@@ -1,6 +1,6 @@
 /*
- * Text to tokens, one at a time: Python's, plus mercure's legacy @Name@. Strings and numbers come out
- * as values. Refusals say what to write instead.
+ * Text to tokens, one at a time: Python's, plus mercure's legacy @Name@. Strings and numbers come
+ * out as values. Refusals say what to write instead.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -267,7 +267,8 @@ static int lex_decimal(struct lexer *l)
     if (n + 1 >= NUMBER_MAX)
         return FAIL(l, l->token.start, "this number is too long");
     if (!is_float && whole > 1 && digits[0] == '0' && strspn(digits, "0") != whole)
-        return FAIL(l, l->token.start, "a number does not begin with 0; a tag's text does: '%s'", digits);
+        return FAIL(l, l->token.start, "a number does not begin with 0; a tag's text does: '%s'",
+                    digits);
     if (!is_float)
         return int_token(l, digits, 10);
     l->token.value = value_float(strtod(digits, NULL));
@@ -277,7 +278,11 @@ static int lex_decimal(struct lexer *l)
 static int lex_number(struct lexer *l)
 {
     int second = peek(l, 1) | 32;
-    int base = peek(l, 0) != '0' ? 0 : second == 'x' ? 16 : second == 'o' ? 8 : second == 'b' ? 2 : 0;
+    int base = peek(l, 0) != '0' ? 0
+               : second == 'x'   ? 16
+               : second == 'o'   ? 8
+               : second == 'b'   ? 2
+                                 : 0;
     l->token.kind = T_VALUE;
     if ((base != 0 ? lex_based(l, base) : lex_decimal(l)) < 0)
         return -1;
@@ -327,8 +332,8 @@ static int lex_unknown(struct lexer *l)
 
 static int lex_operator(struct lexer *l)
 {
-    static const char *const two[] = {"==", "!=", "<=", ">=", "//", "**", "<<", ">>", "&&", "||",
-                                      ":=", "<>", "+=", "-=", "*=", "/=", "->"};
+    static const char *const two[] = {"==", "!=", "<=", ">=", "//", "**", "<<", ">>", "&&",
+                                      "||", ":=", "<>", "+=", "-=", "*=", "/=", "->"};
     l->token.kind = T_OP;
     for (size_t i = 0; i < ARRAY_LEN(two); i++)
         if (peek(l, 0) == two[i][0] && peek(l, 1) == two[i][1]) {

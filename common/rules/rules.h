@@ -22,7 +22,8 @@ extern "C" {
 
 #define RULES_TEXT_MAX  16384
 #define RULES_DEPTH_MAX 64
-#define RULES_STEPS_MAX 100000 /* of one evaluation */
+#define RULES_STEPS_MAX 100000  /* of one evaluation */
+#define RULES_SCRATCH_MAX 1048576 /* bytes that one evaluation may make */
 
 struct rule_program;
 

@@ -82,9 +82,9 @@ enum node_op {
     N_COMPARE,
     N_BINARY,
     N_UNARY,
-    N_CALL,   /* function or method; the method's receiver is kids[0] */
+    N_CALL, /* function or method; the method's receiver is kids[0] */
     N_INDEX,
-    N_SLICE,  /* kids: value, start, stop, step; the last three may be NULL */
+    N_SLICE, /* kids: value, start, stop, step; the last three may be NULL */
     N_LIST,
     N_TUPLE,
     N_SET,
@@ -92,13 +92,26 @@ enum node_op {
 
 enum compare { C_EQ, C_NE, C_LT, C_LE, C_GT, C_GE, C_IN, C_NOT_IN, C_IS, C_IS_NOT };
 
-enum binary { B_OR, B_XOR, B_AND, B_SHL, B_SHR, B_ADD, B_SUB, B_MUL, B_DIV, B_FLOORDIV, B_MOD, B_POW };
+enum binary {
+    B_OR,
+    B_XOR,
+    B_AND,
+    B_SHL,
+    B_SHR,
+    B_ADD,
+    B_SUB,
+    B_MUL,
+    B_DIV,
+    B_FLOORDIV,
+    B_MOD,
+    B_POW
+};
 
 struct builtin;
 
 struct node {
-    uint8_t op;    /* enum node_op */
-    uint8_t sub;   /* enum binary; unary: '-', '+', '~'; N_TAG: any case */
+    uint8_t op;  /* enum node_op */
+    uint8_t sub; /* enum binary; unary: '-', '+', '~'; N_TAG: any case; N_CALL: method */
     uint16_t depth;
     uint32_t id;         /* index of its value in a trace */
     uint32_t start, end; /* place in the text */
@@ -166,9 +179,9 @@ struct context {
     const struct rule_tags *tags;
     struct arena *scratch;
     struct err *err;
-    const struct node *at;  /* what errors name */
-    const char *missing;    /* in the program or in scratch */
-    struct trace *trace;    /* NULL unless explaining */
+    const struct node *at; /* what errors name */
+    const char *missing;   /* in the program or in scratch */
+    struct trace *trace;   /* NULL unless explaining */
     size_t steps, bytes;
 };
 
@@ -209,17 +222,21 @@ struct builtin {
 
 const struct builtin *rules_function(struct slice name);
 const struct builtin *rules_method(struct slice name);
+/* What method b belongs to: Python looks it up before it evaluates the arguments. */
+enum status rules_receiver(struct context *c, const struct builtin *b, struct value receiver);
 /* Runs b; a method's receiver is args[0] and counts in n. */
-enum status rules_call(struct context *c, const struct builtin *b, const struct value *args, size_t n,
-                       struct value *out);
+enum status rules_call(struct context *c, const struct builtin *b, const struct value *args,
+                       size_t n, struct value *out);
 
 /* ---- text ------------------------------------------------------------------------------------ */
 
 /* Bytes of the character at p (1 for a byte that is no UTF-8), and its code point. */
 size_t text_decode(const char *p, size_t n, uint32_t *code);
 size_t text_encode(char out[4], uint32_t code);
-size_t text_length(const char *p, size_t n);               /* characters */
-size_t text_offset(const char *p, size_t n, size_t chars); /* byte offset of a character */
+size_t text_length(const char *p, size_t n);                    /* characters */
+size_t text_offset(const char *p, size_t n, size_t chars);      /* byte offset of a character */
+size_t text_last(const char *p, size_t n, uint32_t *code);      /* bytes of the last character */
+struct slice text_strip(struct slice s, bool left, bool right); /* of white space */
 uint32_t text_lower(uint32_t c);
 uint32_t text_upper(uint32_t c);
 bool text_is_space(uint32_t c);

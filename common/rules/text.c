@@ -1,6 +1,6 @@
 /*
- * Characters: UTF-8 by code points, and the Unicode properties that string methods need. Independent
- * of the locale. A byte that is no UTF-8 counts as one character without properties.
+ * Characters: UTF-8 by code points, and the Unicode properties that string methods need.
+ * Independent of the locale. A byte that is no UTF-8 counts as one character without properties.
  */
 #include "rules/rules_priv.h"
 
@@ -32,7 +32,10 @@ size_t text_decode(const char *p, size_t n, uint32_t *code)
         *code = c;
         return 1;
     }
-    size_t len = c >= 0xF0 && c < 0xF5 ? 4 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xC2 && c < 0xE0 ? 2 : 0;
+    size_t len = c >= 0xF0 && c < 0xF5   ? 4
+                 : c >= 0xE0 && c < 0xF0 ? 3
+                 : c >= 0xC2 && c < 0xE0 ? 2
+                                         : 0;
     if (len == 0 || len > n || !continues(p, len)) {
         *code = NOT_UTF8;
         return 1;
@@ -86,6 +89,33 @@ size_t text_offset(const char *p, size_t n, size_t chars)
     return i;
 }
 
+size_t text_last(const char *p, size_t n, uint32_t *code)
+{
+    for (size_t len = n < 4 ? n : 4; len > 1; len--)
+        if (text_decode(p + n - len, len, code) == len)
+            return len;
+    return text_decode(p + n - 1, 1, code);
+}
+
+struct slice text_strip(struct slice s, bool left, bool right)
+{
+    uint32_t code;
+    while (left && s.n > 0) {
+        size_t len = text_decode(s.p, s.n, &code);
+        if (!text_is_space(code))
+            break;
+        s.p += len;
+        s.n -= len;
+    }
+    while (right && s.n > 0) {
+        size_t len = text_last(s.p, s.n, &code);
+        if (!text_is_space(code))
+            break;
+        s.n -= len;
+    }
+    return s;
+}
+
 static bool in_ranges(const struct range *r, size_t n, uint32_t c)
 {
     size_t low = 0, high = n;
@@ -109,10 +139,8 @@ static uint32_t mapped(const struct mapping *m, size_t n, uint32_t c)
         else
             high = mid;
     }
-    /* runs of stride 2 may interleave: the neighbours are looked at too */
-    for (size_t i = low; i < n && i < low + 2; i++)
-        if (c >= m[i].first && c <= m[i].last && (c - m[i].first) % m[i].stride == 0)
-            return (uint32_t)((int64_t)c + m[i].distance);
+    if (low < n && c >= m[low].first && (c - m[low].first) % m[low].stride == 0)
+        return (uint32_t)((int64_t)c + m[low].distance);
     return c;
 }
 
@@ -132,9 +160,9 @@ uint32_t text_upper(uint32_t c)
 
 bool text_is_space(uint32_t c)
 {
-    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-           c == 0x3000;
+    return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+           c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+           c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool text_is_alpha(uint32_t c)

@@ -352,14 +352,21 @@ static void decode_whole(struct decoder *d, const char *p, size_t n)
     }
 }
 
+/* Neither upper half nor NUL nor ESC: the usual value, so eight bytes at a time. */
 static bool plain_ascii(struct slice v)
 {
-    unsigned char any = 0, odd = 0;
-    for (size_t i = 0; i < v.n; i++) {
-        any |= (unsigned char)v.p[i];
-        odd |= v.p[i] == 0 || v.p[i] == 0x1b;
+    const uint64_t ones = 0x0101010101010101u, high = ones << 7;
+    uint64_t odd = 0;
+    size_t i = 0;
+    for (; i + 8 <= v.n; i += 8) {
+        uint64_t w;
+        memcpy(&w, v.p + i, 8);
+        uint64_t esc = w ^ (ones * 0x1b);
+        odd |= (w | (w - ones) | (esc - ones)) & high; /* with no high bit: a zero byte borrows */
     }
-    return any < 0x80 && !odd;
+    for (; i < v.n; i++)
+        odd |= (unsigned char)v.p[i] >= 0x80 || v.p[i] == 0 || v.p[i] == 0x1b;
+    return odd == 0;
 }
 
 static struct manner manner_of(const char *vr)
@@ -394,12 +401,13 @@ static void trim(struct str *out, size_t start, const struct manner *m)
     const char *p = to, *end = out->data + out->len;
     for (;;) {
         const char *stop = m->multiple ? memchr(p, '\\', (size_t)(end - p)) : NULL;
-        const char *next = stop ? stop : end, *last = next;
+        const char *last = stop ? stop : end;
         while (m->leading && p < last && *p == ' ')
             p++;
         while (last > p && last[-1] == ' ')
             last--;
-        memmove(to, p, (size_t)(last - p));
+        if (to != p)
+            memmove(to, p, (size_t)(last - p));
         to += last - p;
         if (!stop)
             break;
@@ -410,28 +418,36 @@ static void trim(struct str *out, size_t start, const struct manner *m)
     out->data[out->len] = '\0';
 }
 
+static bool decode(struct str *out, const struct manner *manner, struct slice value,
+                   struct slice charset, const char *fallback)
+{
+    struct decoder d = {.out = out, .manner = *manner, .ok = true};
+    bool known = manner->charset && charset.n && use_charset(&d, charset);
+    if (manner->charset && !known && fallback && *fallback)
+        (void)use_charset(&d, slice_of(fallback)); /* an unknown one leaves ASCII */
+    if (d.whole != SET_NONE)
+        decode_whole(&d, value.p, value.n);
+    else
+        decode_extended(&d, (const uint8_t *)value.p, value.n);
+    close_handles(&d);
+    return d.ok;
+}
+
 bool charset_utf8(struct str *out, const char *vr, struct slice value, struct slice charset,
                   const char *fallback)
 {
-    struct decoder d = {.out = out, .manner = manner_of(vr), .ok = true};
+    struct manner manner = manner_of(vr);
     size_t start = out->len;
+    bool ok = true;
     while (value.n && is_padding(value.p[value.n - 1]))
         value.n--;
     while (charset.n && is_padding(charset.p[charset.n - 1]))
         charset.n--;
     str_reserve(out, value.n + 1);
-    if (plain_ascii(value)) {
+    if (plain_ascii(value))
         str_append(out, value.p, value.n);
-    } else {
-        bool known = d.manner.charset && charset.n && use_charset(&d, charset);
-        if (d.manner.charset && !known && fallback && *fallback)
-            (void)use_charset(&d, slice_of(fallback)); /* an unknown one leaves ASCII */
-        if (d.whole != SET_NONE)
-            decode_whole(&d, value.p, value.n);
-        else
-            decode_extended(&d, (const uint8_t *)value.p, value.n);
-        close_handles(&d);
-    }
-    trim(out, start, &d.manner);
-    return d.ok;
+    else
+        ok = decode(out, &manner, value, charset, fallback);
+    trim(out, start, &manner);
+    return ok;
 }

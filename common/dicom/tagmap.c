@@ -243,28 +243,37 @@ enum scan_state tagmap_feed(struct tagmap *m, const void *p, size_t n)
 /* How the bytes of a VR become text. */
 enum form { FORM_NONE, FORM_TEXT, FORM_UNSIGNED, FORM_SIGNED, FORM_FLOAT, FORM_TAG };
 
-static const struct {
-    char vr[3];
-    enum form form;
-    unsigned size;
-} forms[] = {
-    {"AE", FORM_TEXT, 1},     {"AS", FORM_TEXT, 1}, {"AT", FORM_TAG, 4},      {"CS", FORM_TEXT, 1},
-    {"DA", FORM_TEXT, 1},     {"DS", FORM_TEXT, 1}, {"DT", FORM_TEXT, 1},     {"FD", FORM_FLOAT, 8},
-    {"FL", FORM_FLOAT, 4},    {"IS", FORM_TEXT, 1}, {"LO", FORM_TEXT, 1},     {"LT", FORM_TEXT, 1},
-    {"OB", FORM_NONE, 1},     {"OD", FORM_NONE, 1}, {"OF", FORM_NONE, 1},     {"OL", FORM_NONE, 1},
-    {"OV", FORM_NONE, 1},     {"OW", FORM_NONE, 1}, {"PN", FORM_TEXT, 1},     {"SH", FORM_TEXT, 1},
-    {"SL", FORM_SIGNED, 4},   {"SQ", FORM_NONE, 1}, {"SS", FORM_SIGNED, 2},   {"ST", FORM_TEXT, 1},
-    {"SV", FORM_SIGNED, 8},   {"TM", FORM_TEXT, 1}, {"UC", FORM_TEXT, 1},     {"UI", FORM_TEXT, 1},
-    {"UL", FORM_UNSIGNED, 4}, {"UR", FORM_TEXT, 1}, {"US", FORM_UNSIGNED, 2}, {"UT", FORM_TEXT, 1},
-    {"UV", FORM_UNSIGNED, 8},
+struct form_size {
+    uint8_t form, size;
 };
 
-static size_t form_of(const char *vr)
+#define VR_AT(a, b) (((a) - 'A') * 26 + ((b) - 'A'))
+static const struct form_size forms[26 * 26] = {
+    [VR_AT('A', 'E')] = {FORM_TEXT, 1},     [VR_AT('A', 'S')] = {FORM_TEXT, 1},
+    [VR_AT('A', 'T')] = {FORM_TAG, 4},      [VR_AT('C', 'S')] = {FORM_TEXT, 1},
+    [VR_AT('D', 'A')] = {FORM_TEXT, 1},     [VR_AT('D', 'S')] = {FORM_TEXT, 1},
+    [VR_AT('D', 'T')] = {FORM_TEXT, 1},     [VR_AT('F', 'D')] = {FORM_FLOAT, 8},
+    [VR_AT('F', 'L')] = {FORM_FLOAT, 4},    [VR_AT('I', 'S')] = {FORM_TEXT, 1},
+    [VR_AT('L', 'O')] = {FORM_TEXT, 1},     [VR_AT('L', 'T')] = {FORM_TEXT, 1},
+    [VR_AT('O', 'B')] = {FORM_NONE, 1},     [VR_AT('O', 'D')] = {FORM_NONE, 1},
+    [VR_AT('O', 'F')] = {FORM_NONE, 1},     [VR_AT('O', 'L')] = {FORM_NONE, 1},
+    [VR_AT('O', 'V')] = {FORM_NONE, 1},     [VR_AT('O', 'W')] = {FORM_NONE, 1},
+    [VR_AT('P', 'N')] = {FORM_TEXT, 1},     [VR_AT('S', 'H')] = {FORM_TEXT, 1},
+    [VR_AT('S', 'L')] = {FORM_SIGNED, 4},   [VR_AT('S', 'Q')] = {FORM_NONE, 1},
+    [VR_AT('S', 'S')] = {FORM_SIGNED, 2},   [VR_AT('S', 'T')] = {FORM_TEXT, 1},
+    [VR_AT('S', 'V')] = {FORM_SIGNED, 8},   [VR_AT('T', 'M')] = {FORM_TEXT, 1},
+    [VR_AT('U', 'C')] = {FORM_TEXT, 1},     [VR_AT('U', 'I')] = {FORM_TEXT, 1},
+    [VR_AT('U', 'L')] = {FORM_UNSIGNED, 4}, [VR_AT('U', 'R')] = {FORM_TEXT, 1},
+    [VR_AT('U', 'S')] = {FORM_UNSIGNED, 2}, [VR_AT('U', 'T')] = {FORM_TEXT, 1},
+    [VR_AT('U', 'V')] = {FORM_UNSIGNED, 8},
+};
+
+/* Size 0: UN, or a VR that does not exist. */
+static struct form_size form_of(const char *vr)
 {
-    size_t i = 0;
-    while (i < ARRAY_LEN(forms) && memcmp(forms[i].vr, vr, 2))
-        i++;
-    return i;
+    if (vr[0] < 'A' || vr[0] > 'Z' || vr[1] < 'A' || vr[1] > 'Z')
+        return (struct form_size){0};
+    return forms[VR_AT(vr[0], vr[1])];
 }
 
 /* UN that nobody can name is shown if it is text: printable bytes, then padding. */
@@ -361,21 +370,21 @@ static bool convert(struct tagmap *m, size_t want, const struct scan_value *v, c
 {
     const struct scan_want *w = &m->set->wants[want];
     const char *vr = v->vr;
-    size_t form = form_of(vr);
-    if (form == ARRAY_LEN(forms)) { /* UN, or a VR that does not exist */
+    struct form_size f = form_of(vr);
+    if (f.size == 0) {
         vr = tag_vr(w->path[w->depth - 1]);
-        form = form_of(vr);
+        f = form_of(vr);
     }
-    if (form == ARRAY_LEN(forms)) {
+    if (f.size == 0) {
         if (!looks_like_text(v->bytes, v->n))
             return false;
         put_text(m, "LO", v, fallback);
-    } else if (forms[form].form == FORM_TEXT) {
+    } else if (f.form == FORM_TEXT) {
         put_text(m, vr, v, fallback);
-    } else if (forms[form].form == FORM_NONE) {
+    } else if (f.form == FORM_NONE) {
         return false;
     } else {
-        put_numbers(m, forms[form].form, forms[form].size, v);
+        put_numbers(m, f.form, f.size, v);
     }
     return true;
 }

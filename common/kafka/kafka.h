@@ -66,7 +66,7 @@ int kafka_produce(struct kafka_producer *p, const struct kafka_message *m, kafka
  * still arrive later. */
 int kafka_produce_wait(struct kafka_producer *p, const struct kafka_message *m, int64_t wait_ms,
                        struct kafka_ack *ack, struct err *e) MUST_CHECK;
-/* A broker connection exists and the last acknowledgement (if any) was good. */
+/* A broker answers, and the last acknowledgement was good (or failed more than 3 s ago). */
 bool kafka_producer_ready(struct kafka_producer *p);
 /* Partition count of a topic (cached metadata), or -1. */
 int32_t kafka_partitions(struct kafka_producer *p, const char *topic, struct err *e);
@@ -103,9 +103,12 @@ struct kafka_group {
     const char *const *topics;
     size_t n_topics;
     int session_timeout_ms; /* 0 = 8000 */
-    /* Called inside kafka_poll. assigned sets start of each (default: committed); returning non-zero
-     * leaves the partitions unassigned and kafka_poll returns the error. revoked: the partitions are
-     * still owned, commits still work (lost: they are not). */
+    /* Only ownership and commits: nothing is fetched (the partitions stay paused). */
+    bool assign_only;
+    /* Called inside kafka_poll. assigned sets start of each (default: committed; KAFKA_START is allowed);
+     * returning non-zero leaves the partitions unassigned, kafka_poll returns the error, and a later
+     * kafka_poll asks again (after 0.2 … 5 s) while the group does not take them away. revoked: only for what
+     * assigned took; the partitions are still owned, commits still work (lost: they are not). */
     int (*assigned)(void *arg, struct kafka_partition *parts, size_t n, struct err *e);
     void (*revoked)(void *arg, const struct kafka_partition *parts, size_t n, bool lost);
     void *arg;
@@ -122,7 +125,14 @@ int kafka_commit(struct kafka_consumer *c, const char *topic, int32_t partition,
                  const char *metadata, bool sync, struct err *e) MUST_CHECK;
 int kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                struct err *e) MUST_CHECK;
-void kafka_consumer_free(struct kafka_consumer *c); /* leaves the group */
+/* The last thing read of this partition was its end. */
+bool kafka_at_end(const struct kafka_consumer *c, const char *topic, int32_t partition);
+/* Has joined the group, and whatever it was given was taken. */
+bool kafka_member(const struct kafka_consumer *c);
+/* Adds 1 to an eventfd whenever the empty queue gets something: poll with wait_ms 0 until nothing comes,
+ * then wait on the eventfd. Lets one thread wait for a consumer and a reader. */
+void kafka_consumer_wake(struct kafka_consumer *c, int event_fd);
+void kafka_consumer_free(struct kafka_consumer *c); /* calls revoked; a static member stays known */
 
 /* ---- reader without group ---- */
 struct kafka_reader;
@@ -134,8 +144,11 @@ int kafka_reader_new(struct kafka_reader **out, const struct kafka_options *o,
 int kafka_reader_add(struct kafka_reader *r, const char *topic, int32_t partition, int64_t offset,
                      struct err *e) MUST_CHECK;
 void kafka_reader_remove(struct kafka_reader *r, const char *topic, int32_t partition);
+/* As kafka_poll; returns 0 early when the end of a partition is reached. */
 int kafka_reader_poll(struct kafka_reader *r, struct kafka_record *out, int64_t wait_ms,
                       struct err *e) MUST_CHECK;
+bool kafka_reader_at_end(const struct kafka_reader *r, const char *topic, int32_t partition);
+void kafka_reader_wake(struct kafka_reader *r, int event_fd); /* see kafka_consumer_wake */
 /* First offset whose timestamp is ≥ t (the end if none). */
 int kafka_reader_offset_of_time(struct kafka_reader *r, const char *topic, int32_t partition,
                                 int64_t t, int64_t *offset, struct err *e) MUST_CHECK;

@@ -1,0 +1,302 @@
+/* Topics and start offsets: what the command line does once, and what every worker checks at start. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "kafka/kafka_priv.h"
+
+#define ADMIN_MS      10000
+#define TOPICS_MAX    256
+#define PARTITIONS_MAX 10000
+
+/* One admin request: a client handle, its options, and the queue the answer comes to. */
+struct call {
+    rd_kafka_t *rk;
+    rd_kafka_AdminOptions_t *options;
+    rd_kafka_queue_t *queue;
+};
+
+static int call_begin(struct call *c, const struct kafka_options *o, rd_kafka_admin_op_t op,
+                      struct err *e)
+{
+    rd_kafka_conf_t *conf = kafka_conf(o, e);
+    c->rk = conf ? kafka_handle(RD_KAFKA_PRODUCER, conf, e) : NULL;
+    if (!c->rk)
+        return -1;
+    char why[128];
+    c->options = rd_kafka_AdminOptions_new(c->rk, op);
+    rd_kafka_AdminOptions_set_request_timeout(c->options, ADMIN_MS, why, sizeof why);
+    if (op == RD_KAFKA_ADMIN_OP_CREATETOPICS || op == RD_KAFKA_ADMIN_OP_DELETETOPICS)
+        rd_kafka_AdminOptions_set_operation_timeout(c->options, ADMIN_MS, why, sizeof why);
+    c->queue = rd_kafka_queue_new(c->rk);
+    return 0;
+}
+
+/* The answer (to be destroyed by the caller), or NULL and e. */
+static rd_kafka_event_t *call_answer(struct call *c, const char *what, struct err *e)
+{
+    rd_kafka_event_t *answer = rd_kafka_queue_poll(c->queue, ADMIN_MS + 2000);
+    if (!answer) {
+        err_set(e, ERR_RETRY, RD_KAFKA_RESP_ERR__TIMED_OUT, "%s: no answer", what);
+        return NULL;
+    }
+    rd_kafka_resp_err_t k = rd_kafka_event_error(answer);
+    if (!k)
+        return answer;
+    err_set(e, kafka_error_kind(k), k, "%s: %s", what, rd_kafka_event_error_string(answer));
+    rd_kafka_event_destroy(answer);
+    return NULL;
+}
+
+static void call_end(struct call *c)
+{
+    rd_kafka_queue_destroy(c->queue);
+    rd_kafka_AdminOptions_destroy(c->options);
+    rd_kafka_destroy(c->rk);
+}
+
+/* ---- creating ---- */
+
+static int new_topic(rd_kafka_NewTopic_t **out, const struct kafka_topic *t, struct err *e)
+{
+    char why[200];
+    *out = rd_kafka_NewTopic_new(t->name, t->partitions, t->replicas, why, sizeof why);
+    if (!*out)
+        return err_set(e, ERR_FATAL, 0, "topic %s: %s", t->name, why);
+    for (size_t i = 0; i < t->n_config; i++) {
+        char value[256];
+        snprintf(value, sizeof value, "%.*s", (int)t->config[i].value.n, t->config[i].value.p);
+        if (rd_kafka_NewTopic_set_config(*out, t->config[i].name, value))
+            return err_set(e, ERR_FATAL, 0, "topic %s: setting %s", t->name, t->config[i].name);
+    }
+    return 0;
+}
+
+static int topic_results(const rd_kafka_topic_result_t *const *results, size_t n,
+                         rd_kafka_resp_err_t fine, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_resp_err_t k = rd_kafka_topic_result_error(results[i]);
+        const char *text = rd_kafka_topic_result_error_string(results[i]);
+        if (k && k != fine)
+            return err_set(e, kafka_error_kind(k), k, "topic %s: %s",
+                           rd_kafka_topic_result_name(results[i]),
+                           text ? text : rd_kafka_err2str(k));
+    }
+    return 0;
+}
+
+/* A new topic can be used once every partition has a leader. */
+static bool has_leaders(rd_kafka_t *rk, const struct kafka_topic *t)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, t->name, NULL);
+    bool yes = rkt && !rd_kafka_metadata(rk, 0, rkt, &md, KAFKA_REQUEST_MS) && md->topic_cnt == 1 &&
+               !md->topics[0].err && md->topics[0].partition_cnt > 0;
+    for (int i = 0; yes && i < md->topics[0].partition_cnt; i++)
+        yes = !md->topics[0].partitions[i].err && md->topics[0].partitions[i].leader >= 0;
+    if (md)
+        rd_kafka_metadata_destroy(md);
+    if (rkt)
+        rd_kafka_topic_destroy(rkt);
+    return yes;
+}
+
+static int wait_for_leaders(rd_kafka_t *rk, const struct kafka_topic *t, size_t n, int64_t until,
+                            struct err *e)
+{
+    for (size_t i = 0; i < n; i++)
+        while (!has_leaders(rk, &t[i])) {
+            if (clock_mono_ms() > until)
+                return err_set(e, ERR_RETRY, 0, "topic %s: no leader yet", t[i].name);
+            clock_sleep_ms(20, NULL);
+        }
+    return 0;
+}
+
+int kafka_create_topics(const struct kafka_options *o, const struct kafka_topic *t, size_t n,
+                        int64_t wait_ms, struct err *e)
+{
+    rd_kafka_NewTopic_t *topics[TOPICS_MAX] = {NULL};
+    struct call c = {0};
+    int r = 0;
+    size_t made = 0, cnt;
+    int64_t until = clock_mono_ms() + wait_ms;
+    if (n == 0 || n > TOPICS_MAX)
+        return n ? err_set(e, ERR_FATAL, 0, "too many topics") : 0;
+    if (call_begin(&c, o, RD_KAFKA_ADMIN_OP_CREATETOPICS, e))
+        return -1;
+    for (; made < n && !r; made++)
+        r = new_topic(&topics[made], &t[made], e);
+    rd_kafka_event_t *answer = NULL;
+    if (!r) {
+        rd_kafka_CreateTopics(c.rk, topics, n, c.options, c.queue);
+        answer = call_answer(&c, "create topics", e);
+        r = answer ? 0 : -1;
+    }
+    if (!r) {
+        const rd_kafka_topic_result_t *const *results =
+            (const rd_kafka_topic_result_t *const *)rd_kafka_CreateTopics_result_topics(
+                rd_kafka_event_CreateTopics_result(answer), &cnt);
+        r = topic_results(results, cnt, RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS, e);
+    }
+    if (!r)
+        r = wait_for_leaders(c.rk, t, n, until, e);
+    if (answer)
+        rd_kafka_event_destroy(answer);
+    for (size_t i = 0; i < made; i++)
+        if (topics[i])
+            rd_kafka_NewTopic_destroy(topics[i]);
+    call_end(&c);
+    return r;
+}
+
+int kafka_delete_topics(const struct kafka_options *o, const char *const *names, size_t n,
+                        struct err *e)
+{
+    rd_kafka_DeleteTopic_t *topics[TOPICS_MAX];
+    struct call c = {0};
+    size_t cnt;
+    if (n == 0 || n > TOPICS_MAX)
+        return n ? err_set(e, ERR_FATAL, 0, "too many topics") : 0;
+    if (call_begin(&c, o, RD_KAFKA_ADMIN_OP_DELETETOPICS, e))
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        topics[i] = rd_kafka_DeleteTopic_new(names[i]);
+    rd_kafka_DeleteTopics(c.rk, topics, n, c.options, c.queue);
+    rd_kafka_event_t *answer = call_answer(&c, "delete topics", e);
+    int r = answer ? 0 : -1;
+    if (answer) {
+        const rd_kafka_topic_result_t *const *results =
+            (const rd_kafka_topic_result_t *const *)rd_kafka_DeleteTopics_result_topics(
+                rd_kafka_event_DeleteTopics_result(answer), &cnt);
+        r = topic_results(results, cnt, RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, e);
+        rd_kafka_event_destroy(answer);
+    }
+    rd_kafka_DeleteTopic_destroy_array(topics, n);
+    call_end(&c);
+    return r;
+}
+
+/* ---- checking ---- */
+
+static int compare(const struct kafka_topic *t, const rd_kafka_ConfigEntry_t **have, size_t n,
+                   struct err *e)
+{
+    for (size_t i = 0; i < t->n_config; i++) {
+        const struct kafka_header *want = &t->config[i];
+        for (size_t k = 0; k < n; k++) {
+            const char *value = rd_kafka_ConfigEntry_value(have[k]);
+            if (strcmp(rd_kafka_ConfigEntry_name(have[k]), want->name) != 0)
+                continue;
+            if (!slice_is(want->value, value ? value : ""))
+                return err_set(e, ERR_FATAL, 0, "topic %s: %s is %s, not %.*s", t->name, want->name,
+                               value ? value : "absent", (int)want->value.n, want->value.p);
+        }
+    }
+    return 0;
+}
+
+static int check_config(const struct kafka_options *o, const struct kafka_topic *t, struct err *e)
+{
+    struct call c = {0};
+    struct err own = {0};
+    size_t n, entries = 0;
+    if (call_begin(&c, o, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, e))
+        return -1;
+    rd_kafka_ConfigResource_t *resource =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, t->name);
+    rd_kafka_DescribeConfigs(c.rk, &resource, 1, c.options, c.queue);
+    rd_kafka_event_t *answer = call_answer(&c, t->name, &own);
+    /* a broker that cannot tell (the one of unit tests) has nothing to compare */
+    int r = answer || own.code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE ? 0 : -1;
+    if (answer) {
+        const rd_kafka_ConfigResource_t **found = rd_kafka_DescribeConfigs_result_resources(
+            rd_kafka_event_DescribeConfigs_result(answer), &n);
+        rd_kafka_resp_err_t k = n ? rd_kafka_ConfigResource_error(found[0]) : 0;
+        const rd_kafka_ConfigEntry_t **have =
+            n ? rd_kafka_ConfigResource_configs(found[0], &entries) : NULL;
+        r = k ? kafka_error(&own, k, "topic %s", t->name) : compare(t, have, entries, &own);
+        rd_kafka_event_destroy(answer);
+    }
+    rd_kafka_ConfigResource_destroy(resource);
+    call_end(&c);
+    if (r && e)
+        *e = own;
+    return r;
+}
+
+static int32_t count_with(const struct kafka_options *o, const char *topic, struct err *e)
+{
+    rd_kafka_conf_t *conf = kafka_conf(o, e);
+    rd_kafka_t *rk = conf ? kafka_handle(RD_KAFKA_PRODUCER, conf, e) : NULL;
+    if (!rk)
+        return -1;
+    int32_t n = kafka_count_partitions(rk, topic, KAFKA_REQUEST_MS, e);
+    rd_kafka_destroy(rk);
+    return n;
+}
+
+int kafka_check_topic(const struct kafka_options *o, const struct kafka_topic *t, struct err *e)
+{
+    int32_t n = count_with(o, t->name, e);
+    if (n < 0)
+        return -1;
+    if (t->partitions > 0 && n != t->partitions)
+        return err_set(e, ERR_FATAL, 0, "topic %s has %d partitions, not %d", t->name, n,
+                       t->partitions);
+    return t->n_config ? check_config(o, t, e) : 0;
+}
+
+/* ---- start offsets ---- */
+
+static rd_kafka_t *group_handle(const struct kafka_options *o, const char *group, struct err *e)
+{
+    const struct kafka_setting s[] = {{"group.id", group, false},
+                                      {"enable.auto.commit", "false", false},
+                                      {"coordinator.query.interval.ms", "200", false}};
+    rd_kafka_conf_t *conf = kafka_conf(o, e);
+    if (conf && kafka_conf_add(conf, s, ARRAY_LEN(s), e)) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    return conf ? kafka_handle(RD_KAFKA_CONSUMER, conf, e) : NULL;
+}
+
+/* Leaves in list only what has no committed offset, with offset 0. */
+static rd_kafka_topic_partition_list_t *without_offset(const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *left = rd_kafka_topic_partition_list_new(list->cnt);
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].offset < 0)
+            rd_kafka_topic_partition_list_add(left, list->elems[i].topic, list->elems[i].partition)
+                ->offset = 0;
+    return left;
+}
+
+static rd_kafka_resp_err_t first_error(rd_kafka_resp_err_t k,
+                                       const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt && !k; i++)
+        k = list->elems[i].err;
+    return k;
+}
+
+int kafka_commit_start(const struct kafka_options *o, const char *group, const char *topic,
+                       int32_t partitions, struct err *e)
+{
+    if (partitions < 1 || partitions > PARTITIONS_MAX)
+        return err_set(e, ERR_FATAL, 0, "topic %s: %d partitions", topic, partitions);
+    rd_kafka_t *rk = group_handle(o, group, e);
+    if (!rk)
+        return -1;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
+    for (int32_t i = 0; i < partitions; i++)
+        rd_kafka_topic_partition_list_add(list, topic, i);
+    rd_kafka_resp_err_t k = first_error(rd_kafka_committed(rk, list, ADMIN_MS), list);
+    rd_kafka_topic_partition_list_t *left = without_offset(list);
+    if (!k && left->cnt)
+        k = first_error(rd_kafka_commit(rk, left, 0), left);
+    rd_kafka_topic_partition_list_destroy(left);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return k ? kafka_error(e, k, "start of %s in %s", topic, group) : 0;
+}

@@ -1,0 +1,62 @@
+/* librdkafka's in-process broker, for unit tests. */
+#include "kafka/mock.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "kafka/kafka_priv.h"
+
+#include <librdkafka/rdkafka_mock.h>
+
+#define API_PRODUCE 0
+
+struct kafka_mock {
+    rd_kafka_t *rk;
+    rd_kafka_mock_cluster_t *cluster;
+};
+
+struct kafka_mock *kafka_mock_new(int brokers)
+{
+    struct err e = {0};
+    struct kafka_mock *m = mem_zalloc(sizeof *m);
+    rd_kafka_conf_t *conf = kafka_conf(&(struct kafka_options){.client_id = "mock"}, &e);
+    m->rk = conf ? kafka_handle(RD_KAFKA_PRODUCER, conf, &e) : NULL;
+    m->cluster = m->rk ? rd_kafka_mock_cluster_new(m->rk, brokers) : NULL;
+    if (!m->cluster)
+        abort();
+    return m;
+}
+
+void kafka_mock_free(struct kafka_mock *m)
+{
+    rd_kafka_mock_cluster_destroy(m->cluster);
+    rd_kafka_destroy(m->rk);
+    mem_free(m);
+}
+
+const char *kafka_mock_brokers(const struct kafka_mock *m)
+{
+    return rd_kafka_mock_cluster_bootstraps(m->cluster);
+}
+
+void kafka_mock_topic(struct kafka_mock *m, const char *name, int partitions)
+{
+    if (rd_kafka_mock_topic_create(m->cluster, name, partitions, 1))
+        abort();
+}
+
+void kafka_mock_fail_produce(struct kafka_mock *m, int code, int n)
+{
+    while (n-- > 0)
+        rd_kafka_mock_push_request_errors(m->cluster, API_PRODUCE, 1, (rd_kafka_resp_err_t)code);
+}
+
+void kafka_mock_down(struct kafka_mock *m)
+{
+    rd_kafka_mock_broker_set_down(m->cluster, -1);
+}
+
+void kafka_mock_up(struct kafka_mock *m)
+{
+    rd_kafka_mock_broker_set_up(m->cluster, -1);
+}

@@ -1,0 +1,27 @@
+/* librdkafka's in-process broker, for unit tests of whatever uses this library. It keeps at most 5 MB per
+ * partition, and knows no administration, retention, compaction or transactions. */
+#ifndef KAFKA_MOCK_H
+#define KAFKA_MOCK_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct kafka_mock;
+
+struct kafka_mock *kafka_mock_new(int brokers); /* aborts on failure */
+void kafka_mock_free(struct kafka_mock *m);
+const char *kafka_mock_brokers(const struct kafka_mock *m);
+void kafka_mock_topic(struct kafka_mock *m, const char *name, int partitions);
+/* The next n produce requests fail with this code of Kafka's protocol. */
+void kafka_mock_fail_produce(struct kafka_mock *m, int code, int n);
+/* Refuses connections and drops those that are open, until up again. */
+void kafka_mock_down(struct kafka_mock *m);
+void kafka_mock_up(struct kafka_mock *m);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -16,7 +16,7 @@ static const struct row stored_rows[] = {
     {"size", ROW_INT, ROW(event_instance_stored, size), ROW_REQUIRED, .min = 0, .max = INT64_MAX,
      .help = "Bytes of the whole Part 10 object.", .unit = "bytes"},
     {"sha256", ROW_STRING, ROW(event_instance_stored, sha256), ROW_REQUIRED, .min = 64, .max = 64,
-     .help = "Of the whole Part 10 object."},
+     .help = "Of the dataset bytes as received; preamble and meta excluded."},
     ID(event_instance_stored, "study", study),
     ID(event_instance_stored, "series", series),
     ID(event_instance_stored, "sop", sop),

@@ -1,0 +1,348 @@
+/* Batches into Postgres: rows of each kind, members of the decisions, positions by compare-and-set. */
+#include "bookkeeper/book.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+/* Members of a batch are written in pieces, so that a replay of large series stays small. */
+enum { MEMBERS_AT_ONCE = 5000, PARTS_MAX = 10000 };
+#define GIVE_UP "2 minutes"
+
+struct position {
+    char *topic;
+    int32_t partition;
+    int64_t next, newest_claim;
+};
+
+struct book {
+    struct pg *pg;
+    struct objstore *store;
+    VEC(struct position) positions;
+    struct plan plan;
+    struct str columns[PLAN_COLUMNS];
+};
+
+struct book *book_new(const char *conninfo, struct objstore *store)
+{
+    struct book *b = mem_zalloc(sizeof *b);
+    b->pg = pg_new(conninfo);
+    b->store = store;
+    plan_init(&b->plan);
+    return b;
+}
+
+static void forget_positions(struct book *b)
+{
+    for (size_t i = 0; i < b->positions.n; i++)
+        mem_free(b->positions.items[i].topic);
+    vec_clear(&b->positions);
+}
+
+void book_free(struct book *b)
+{
+    if (!b)
+        return;
+    forget_positions(b);
+    vec_free(&b->positions);
+    plan_free(&b->plan);
+    for (size_t i = 0; i < PLAN_COLUMNS; i++)
+        str_free(&b->columns[i]);
+    pg_free(b->pg);
+    mem_free(b);
+}
+
+struct pg *book_pg(struct book *b)
+{
+    return b->pg;
+}
+
+/* ---- positions ---- */
+
+static int read_position(struct book *b, struct kafka_partition *part, struct err *e)
+{
+    char partition[16];
+    snprintf(partition, sizeof partition, "%d", part->partition);
+    struct pg_result *r;
+    if (pg_query(b->pg, &r,
+                 "INSERT INTO positions AS o (topic,partition,next_offset) VALUES ($1,$2::int,-1)"
+                 " ON CONFLICT (topic,partition) DO UPDATE SET topic=o.topic"
+                 " RETURNING next_offset,newest_claim",
+                 2, (const char *const[]){part->topic, partition}, e) != 0)
+        return -1;
+    int64_t next = pg_int(r, 0, 0, -1);
+    *vec_push(&b->positions) = (struct position){mem_strdup(part->topic), part->partition, next,
+                                                 pg_int(r, 0, 1, -1)};
+    part->start = next >= 0 ? next : KAFKA_START;
+    pg_result_free(r);
+    return 0;
+}
+
+int book_positions(struct book *b, struct kafka_partition *parts, size_t n, struct err *e)
+{
+    forget_positions(b);
+    if (pg_connect(b->pg, e) != 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (read_position(b, &parts[i], e) != 0)
+            return -1;
+    return 0;
+}
+
+static ssize_t find_position(const struct book *b, const struct kafka_record *r)
+{
+    for (size_t i = 0; i < b->positions.n; i++)
+        if (b->positions.items[i].partition == r->partition &&
+            strcmp(b->positions.items[i].topic, r->topic) == 0)
+            return (ssize_t)i;
+    return -1;
+}
+
+static void add_number(struct str *column, int64_t v)
+{
+    char text[24];
+    int n = snprintf(text, sizeof text, "%" PRId64, v);
+    pg_array_add(column, text, (size_t)n);
+}
+
+/* Moves what has changed from old to new; anything else than every row is another bookkeeper. */
+static int write_positions(struct book *b, const struct plan_position *after, struct err *e)
+{
+    struct str *c = b->columns;
+    int64_t changed = 0;
+    for (size_t i = 0; i < 5; i++)
+        pg_array_begin(&c[i]);
+    for (size_t i = 0; i < b->positions.n; i++) {
+        const struct position *old = &b->positions.items[i];
+        if (after[i].next == old->next)
+            continue;
+        changed++;
+        pg_array_add(&c[0], old->topic, strlen(old->topic));
+        add_number(&c[1], old->partition);
+        add_number(&c[2], old->next);
+        add_number(&c[3], after[i].next);
+        add_number(&c[4], after[i].newest_claim);
+    }
+    const char *params[5];
+    for (size_t i = 0; i < 5; i++) {
+        pg_array_end(&c[i]);
+        params[i] = str_cstr(&c[i]);
+    }
+    struct pg_result *r;
+    if (pg_query(b->pg, &r,
+                 "UPDATE positions o SET next_offset=n.new,newest_claim=n.claim,at=now()"
+                 " FROM unnest($1::text[],$2::int[],$3::bigint[],$4::bigint[],$5::bigint[])"
+                 " AS n (topic,partition,old,new,claim) WHERE o.topic=n.topic AND"
+                 " o.partition=n.partition AND o.next_offset=n.old",
+                 5, params, e) != 0)
+        return -1;
+    int64_t moved = pg_affected(r);
+    pg_result_free(r);
+    if (moved != changed)
+        return err_set(e, ERR_FATAL, 0, "%" PRId64 " of %" PRId64 " positions are not where this"
+                       " bookkeeper left them", changed - moved, changed);
+    return 0;
+}
+
+/* ---- rows ---- */
+
+static int write_kind(struct book *b, enum plan_kind k, struct err *e)
+{
+    const struct plan_kind_info *info = &plan_kinds[k];
+    plan_rows *rows = &b->plan.rows[k];
+    if (rows->n == 0)
+        return 0;
+    const char *params[PLAN_COLUMNS];
+    for (size_t c = 0; c < info->n; c++) {
+        struct str *s = &b->columns[c];
+        pg_array_begin(s);
+        for (size_t i = 0; i < rows->n; i++) {
+            const char *cell = rows->items[i].cells[c];
+            if (cell)
+                pg_array_add(s, cell, strlen(cell));
+            else
+                pg_array_add_null(s);
+        }
+        pg_array_end(s);
+        params[c] = str_cstr(s);
+    }
+    if (pg_query(b->pg, NULL, info->sql, (int)info->n, params, e) != 0)
+        return err_wrap(e, "%s", info->name);
+    vec_clear(rows);
+    return 0;
+}
+
+/* ---- manifests ---- */
+
+static int read_manifest(struct book *b, struct manifest *out, const char *key, const char *sha256,
+                         struct arena *a, struct err *e)
+{
+    static const struct rows_limits limits = {MANIFEST_MAX, 8, 2000000};
+    struct str bytes = STR_INIT;
+    char got[HASH_SHA256_HEX];
+    int rc = objstore_get(b->store, key, &bytes, MANIFEST_MAX, e);
+    if (rc == 0 && sha256) {
+        hash_sha256_hex(got, bytes.data, bytes.len);
+        if (strcmp(got, sha256) != 0)
+            rc = err_set(e, ERR_REJECT, 0, "manifest differs from its hash");
+    }
+    if (rc == 0)
+        rc = rows_decode(out, &manifest_table, str_cstr(&bytes), bytes.len, a, &limits, e);
+    str_free(&bytes);
+    return rc;
+}
+
+/* Rows of one manifest, of its parts if it has some. Errors of the store and of Postgres are told
+ * apart by *of_store. */
+static int plan_manifest(struct book *b, const struct plan_manifest *m, bool *of_store,
+                         struct err *e)
+{
+    struct arena *a = arena_new(0);
+    struct manifest top, part;
+    struct plan_count at = {0};
+    *of_store = true;
+    int rc = read_manifest(b, &top, m->key, m->sha256, a, e);
+    if (rc == 0 && top.parts.n > PARTS_MAX)
+        rc = err_set(e, ERR_REJECT, 0, "manifest with %zu parts", top.parts.n);
+    if (rc == 0)
+        plan_members(&b->plan, m->decision, &top, &at);
+    for (size_t i = 0; rc == 0 && i < top.parts.n; i++) {
+        rc = read_manifest(b, &part, top.parts.items[i], NULL, a, e);
+        if (rc == 0)
+            plan_members(&b->plan, m->decision, &part, &at);
+    }
+    arena_free(a);
+    if (rc == 0 && b->plan.rows[PLAN_MEMBER].n >= MEMBERS_AT_ONCE) {
+        *of_store = false;
+        rc = write_kind(b, PLAN_MEMBER, e);
+    }
+    return rc;
+}
+
+/* A manifest that cannot be read now leaves its decision pending; the batch goes on. */
+static int plan_manifests(struct book *b, struct err *e)
+{
+    for (size_t i = 0; i < b->plan.manifests.n; i++) {
+        const struct plan_manifest *m = &b->plan.manifests.items[i];
+        bool of_store;
+        size_t before = b->plan.rows[PLAN_MEMBER].n;
+        if (plan_manifest(b, m, &of_store, e) == 0) {
+            plan_members_read(&b->plan, m->row,
+                              arena_printf(b->plan.arena, "%" PRId64, clock_wall_ms()));
+            continue;
+        }
+        if (!of_store)
+            return -1;
+        b->plan.rows[PLAN_MEMBER].n = before;
+    }
+    return 0;
+}
+
+/* ---- batch ---- */
+
+static int write_all(struct book *b, const struct plan_position *after, struct err *e)
+{
+    if (pg_exec(b->pg, "BEGIN", e) != 0 || plan_manifests(b, e) != 0)
+        return -1;
+    for (enum plan_kind k = 0; k < PLAN_KINDS; k++)
+        if (write_kind(b, k, e) != 0)
+            return -1;
+    if (write_positions(b, after, e) != 0)
+        return -1;
+    if (FAILPOINT("bookkeeper.before-commit"))
+        return err_set(e, ERR_RETRY, 0, "failpoint");
+    if (pg_exec(b->pg, "COMMIT", e) != 0)
+        return -1;
+    return FAILPOINT("bookkeeper.committed") ? err_set(e, ERR_RETRY, 0, "failpoint") : 0;
+}
+
+static int plan_batch(struct book *b, struct plan_position *after,
+                      const struct kafka_record *records, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < b->positions.n; i++) {
+        const struct position *p = &b->positions.items[i];
+        after[i] = (struct plan_position){p->topic, p->partition, p->next, p->newest_claim};
+    }
+    for (size_t i = 0; i < n; i++) {
+        ssize_t at = find_position(b, &records[i]);
+        if (at < 0)
+            return err_set(e, ERR_FATAL, 0, "record of a partition without a position");
+        if (records[i].offset < after[at].next)
+            continue; /* seen already: the fetch began before the position */
+        if (plan_record(&b->plan, &after[at], &records[i], e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int book_batch(struct book *b, const struct kafka_record *records, size_t n, struct err *e)
+{
+    struct plan_position *after = mem_array(NULL, b->positions.n + 1, sizeof *after);
+    plan_clear(&b->plan);
+    int rc = plan_batch(b, after, records, n, e);
+    if (rc == 0)
+        rc = pg_connect(b->pg, e);
+    if (rc == 0 && (rc = write_all(b, after, e)) != 0)
+        pg_rollback(b->pg);
+    for (size_t i = 0; rc == 0 && i < b->positions.n; i++) {
+        b->positions.items[i].next = after[i].next;
+        b->positions.items[i].newest_claim = after[i].newest_claim;
+    }
+    mem_free(after);
+    return rc;
+}
+
+/* ---- pending ---- */
+
+static int settle_pending(struct book *b, const struct plan_manifest *m, const char *old,
+                          struct err *e)
+{
+    bool of_store;
+    struct err why = {0};
+    if (pg_exec(b->pg, "BEGIN", e) != 0)
+        return -1;
+    int rc = plan_manifest(b, m, &of_store, &why);
+    if (rc != 0 && !of_store) {
+        *e = why;
+        return -1;
+    }
+    if (rc != 0)
+        vec_clear(&b->plan.rows[PLAN_MEMBER]);
+    if (write_kind(b, PLAN_MEMBER, e) != 0)
+        return -1;
+    if (rc == 0)
+        rc = pg_query(b->pg, NULL, "UPDATE decisions SET members_at=now() WHERE decision=$1", 1,
+                      (const char *const[]){m->decision}, e);
+    else if (strcmp(old, "t") == 0)
+        rc = pg_query(b->pg, NULL, "UPDATE decisions SET members_error=$2 WHERE decision=$1", 2,
+                      (const char *const[]){m->decision, why.text}, e);
+    else
+        rc = 0;
+    return rc == 0 ? pg_exec(b->pg, "COMMIT", e) : -1;
+}
+
+int book_pending(struct book *b, struct err *e)
+{
+    struct pg_result *r;
+    if (pg_connect(b->pg, e) != 0 ||
+        pg_query(b->pg, &r,
+                 "SELECT decision,manifest_key,manifest_sha256,decided_at < now() -"
+                 " interval '" GIVE_UP "' FROM decisions WHERE members_at IS NULL AND members_error"
+                 " IS NULL AND manifest_key IS NOT NULL ORDER BY decided_at LIMIT 100",
+                 0, NULL, e) != 0)
+        return -1;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < pg_rows(r); i++) {
+        struct plan_manifest m = {pg_value(r, i, 0), pg_value(r, i, 1), pg_value(r, i, 2), 0};
+        plan_clear(&b->plan);
+        rc = settle_pending(b, &m, pg_value(r, i, 3), e);
+        if (rc != 0)
+            pg_rollback(b->pg);
+    }
+    pg_result_free(r);
+    return rc;
+}

@@ -9,14 +9,14 @@
 #include "base/mem.h"
 
 __asm__(".pushsection .rodata\n"
-        ".global talaria_topics_json, talaria_topics_json_end\n"
-        ".hidden talaria_topics_json, talaria_topics_json_end\n"
-        "talaria_topics_json:\n"
+        ".global topics_json, topics_json_end\n"
+        ".hidden topics_json, topics_json_end\n"
+        "topics_json:\n"
         ".incbin \"schemas/topics.json\"\n"
-        "talaria_topics_json_end:\n"
+        "topics_json_end:\n"
         ".byte 0\n"
         ".popsection\n");
-extern const char talaria_topics_json[], talaria_topics_json_end[];
+extern const char topics_json[], topics_json_end[];
 
 struct topics {
     struct row_list topics; /* of struct topic_spec */
@@ -54,9 +54,9 @@ static void load(void)
 {
     static struct arena *arena __attribute__((used)); /* for the life of the process */
     struct err e = {0};
-    size_t n = (size_t)(talaria_topics_json_end - talaria_topics_json);
+    size_t n = (size_t)(topics_json_end - topics_json);
     arena = arena_new(0);
-    if (rows_decode(&all, &topics_table, talaria_topics_json, n, arena, NULL, &e)) {
+    if (rows_decode(&all, &topics_table, topics_json, n, arena, NULL, &e)) {
         fprintf(stderr, "schemas/topics.json: %s\n", e.text);
         abort(); /* the program was built from a broken list; the unit test sees it first */
     }

@@ -104,12 +104,30 @@ static void schema_bounds(struct str *out, const struct row *row)
     }
 }
 
+static void default_list(struct str *out, const struct row *row)
+{
+    struct arena *a = arena_new(0);
+    struct row_strings list = {0};
+    struct err scratch;
+    if (!set_text(&list, row, row->def, a, &scratch)) {
+        str_putc(out, '[');
+        for (size_t i = 0; i < list.n; i++) {
+            str_puts(out, i ? ", " : "");
+            put_text(out, list.items[i]);
+        }
+        str_putc(out, ']');
+    }
+    arena_free(a);
+}
+
 static void schema_default(struct str *out, const struct row *row)
 {
     if (!row->def || !*row->def || row->flags & ROW_SECRET)
         return;
     keyword(out, "default");
-    if (row->type == ROW_STRING || row->type == ROW_ENUM || row->type == ROW_STRINGS)
+    if (row->type == ROW_STRINGS)
+        default_list(out, row);
+    else if (row->type == ROW_STRING || row->type == ROW_ENUM)
         put_text(out, row->def);
     else
         str_puts(out, row->def);

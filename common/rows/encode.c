@@ -105,6 +105,18 @@ static void encode_list(struct str *out, const struct row *row, const struct row
     str_putc(out, map ? '}' : ']');
 }
 
+static bool strings_differ(const struct row *row, const struct row_strings *s)
+{
+    struct arena *a = arena_new(0);
+    struct row_strings def = {0};
+    struct err scratch;
+    bool same = !set_text(&def, row, row->def, a, &scratch) && def.n == s->n;
+    for (size_t i = 0; same && i < s->n; i++)
+        same = strcmp(def.items[i], s->items[i]) == 0;
+    arena_free(a);
+    return !same;
+}
+
 /* Whether the value differs from what a reader would find without it. */
 static bool differs(const struct row *row, const void *at)
 {
@@ -122,7 +134,7 @@ static bool differs(const struct row *row, const void *at)
     case ROW_OBJECT:
         return true; /* decided by its members */
     case ROW_STRINGS:
-        return has_default || ((const struct row_strings *)at)->n;
+        return has_default ? strings_differ(row, at) : ((const struct row_strings *)at)->n > 0;
     case ROW_PAIRS:
         return has_default || ((const struct row_pairs *)at)->n;
     case ROW_LIST:

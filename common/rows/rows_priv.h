@@ -83,8 +83,9 @@ char *reader_copy(struct reader *r, const char *p, size_t n);
 int decode_value(struct reader *r, const struct row *row, void *at) MUST_CHECK;
 int decode_object(struct reader *r, const struct row_table *t, char *out) MUST_CHECK;
 
-/* Value from plain text (set.c); NULL or the reason why not. a may be NULL for static text. */
-const char *set_text(void *at, const struct row *row, const char *text, struct arena *a);
+/* Value from plain text (set.c): NULL, or the reason why not. */
+const char *set_text(void *at, const struct row *row, const char *text, struct arena *a,
+                     struct err *scratch);
 /* Reason why the bounds of the row do not allow it, or NULL. */
 const char *row_bounds_string(const struct row *row, const char *value, struct err *scratch);
 const char *row_bounds_int(const struct row *row, int64_t v, struct err *scratch);

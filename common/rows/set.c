@@ -195,8 +195,8 @@ static const char *set_json(void *at, const struct row *row, const char *text, s
     return rc ? scratch->text : NULL;
 }
 
-static const char *set_into(void *at, const struct row *row, const char *text, struct arena *a,
-                            struct err *scratch)
+const char *set_text(void *at, const struct row *row, const char *text, struct arena *a,
+                     struct err *scratch)
 {
     switch (row->type) {
     case ROW_STRING:
@@ -233,7 +233,7 @@ int rows_set(void *out, const struct row_table *t, const char *name, const char 
     const struct row *row = rows_find(t, name);
     if (!row)
         return err_set(e, ERR_REJECT, 0, "/%s: unknown member", name);
-    const char *why = set_into((char *)out + row->offset, row, text, a, &scratch);
+    const char *why = set_text((char *)out + row->offset, row, text, a, &scratch);
     return why ? err_set(e, ERR_REJECT, 0, "/%s: %s", name, why) : 0;
 }
 
@@ -248,7 +248,7 @@ static void set_default(void *at, const struct row *row, struct arena *a)
         *(struct slice *)at = slice_of(row->def);
         return;
     }
-    const char *why = set_into(at, row, row->def, a, &scratch);
+    const char *why = set_text(at, row, row->def, a, &scratch);
     if (why && !arena_failed(a)) {
         fprintf(stderr, "default of %s: %s\n", row->name, why);
         abort(); /* a table of the program is wrong, whatever the input */

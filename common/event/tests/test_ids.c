@@ -166,6 +166,21 @@ static void topics_are_the_file(void **state)
     assert_string_equal(topics_group(name, "t1", "decide"), "talaria.t1.decide");
 }
 
+/* The build does not see that topics.c depends on the file. */
+extern const char topics_json[], topics_json_end[];
+
+static void topics_are_the_newest_file(void **state)
+{
+    (void)state;
+    struct str file = STR_INIT;
+    struct err e = {0};
+    assert_int_equal(file_read(&file, "schemas/topics.json", 1 << 20, &e), 0);
+    struct slice embedded = {topics_json, (size_t)(topics_json_end - topics_json)};
+    if (!slice_eq(str_slice(&file), embedded))
+        fail_msg("schemas/topics.json changed: touch common/event/topics.c and build again");
+    str_free(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +189,7 @@ int main(void)
         cmocka_unit_test(keys_are_those_of_the_formats),
         cmocka_unit_test(manifests_survive_a_round_trip),
         cmocka_unit_test(topics_are_the_file),
+        cmocka_unit_test(topics_are_the_newest_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

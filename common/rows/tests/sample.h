@@ -19,7 +19,7 @@ struct sample {
     double ratio;
     bool on, off;
     int colour;
-    struct row_strings list;
+    struct row_strings list, words;
     struct row_pairs pairs;
     struct slice raw;
     struct part part, *option;
@@ -56,6 +56,7 @@ static const struct row sample_rows[] = {
     {"off", ROW_BOOL, ROW(sample, off)},
     {"colour", ROW_ENUM, ROW(sample, colour), .names = colour_names, .def = "dark-green"},
     {"list", ROW_STRINGS, ROW(sample, list), .max = 20},
+    {"words", ROW_STRINGS, ROW(sample, words), .def = "one, two"},
     {"pairs", ROW_PAIRS, ROW(sample, pairs)},
     {"raw", ROW_RAW, ROW(sample, raw)},
     {"part", ROW_OBJECT, ROW(sample, part), .of = &part_table},

@@ -35,6 +35,8 @@ static void schema_of_all_row_types(void **state)
                    "\"default\": \"dark-green\"}"},
         {"list", "{\"type\": \"array\", \"maxItems\": 20, \"items\": {\"type\": \"string\"}}"},
         {"pairs", "{\"type\": \"object\", \"additionalProperties\": {\"type\": \"string\"}}"},
+        {"words", "{\"type\": \"array\", \"default\": [\"one\", \"two\"], "
+                  "\"items\": {\"type\": \"string\"}}"},
         {"raw", "{}"},
     };
     struct str got = STR_INIT;

@@ -1,0 +1,141 @@
+"""A session has one broker and one database server; each test that asks for `site` has its own site."""
+import os
+import shutil
+import signal
+
+import pytest
+
+from kit.engines import Kafka, Postgres, fresh
+from kit.paths import BIN, RUN
+from kit.site import Site
+
+
+def _end_leftovers():
+    """A session that was killed leaves its engines: their process ids stand in RUN/pids."""
+    try:
+        lines = (RUN / "pids").read_text().split("\n")
+    except FileNotFoundError:
+        return
+    for line in filter(None, lines):
+        pid, started = line.split()
+        if _started(pid) == started:
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def _started(pid):
+    """Start time of a process: with it, a number that was used again is not taken for the old one."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[19]
+    except OSError:
+        return None
+
+
+@pytest.fixture(scope="session")
+def run_folder():
+    _end_leftovers()
+    return fresh(RUN)
+
+
+def _remember(folder, process):
+    with open(folder / "pids", "a") as f:
+        f.write(f"{process.pid} {_started(process.pid)}\n")
+
+
+@pytest.fixture(scope="session")
+def kafka(run_folder):
+    broker = Kafka(run_folder)
+    broker.start()
+    _remember(run_folder, broker.process)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder):
+    server = Postgres(run_folder)
+    server.start()
+    _remember(run_folder, server.process)
+    server.make_template()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_kafka(tmp_folder):
+    """A broker of this test alone, which it may stop and kill."""
+    broker = Kafka(tmp_folder)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def tmp_folder(run_folder, request):
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
+    folder = run_folder / f"{name}-tmp"
+    folder.mkdir()
+    yield folder
+    if not _failed(request):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_count = 0
+
+
+def make_site(kafka, postgres, run_folder, request):
+    global _count
+    _count += 1
+    name = f"t{_count:03d}"
+    label = "".join(c if c.isalnum() else "-" for c in request.node.name)[:50]
+    return Site(name, kafka, postgres, run_folder / f"{name}-{label}")
+
+
+def finish_site(site, request):
+    complaints = site.close()
+    if _failed(request):
+        for service in site.services.values():
+            print(service.tail())
+    else:
+        shutil.rmtree(site.folder, ignore_errors=True)
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture
+def site(kafka, postgres, run_folder, request):
+    site = make_site(kafka, postgres, run_folder, request)
+    if (BIN / "talaria").exists():
+        site.create_topics()
+    yield site
+    finish_site(site, request)
+
+
+@pytest.fixture
+def own_site(own_kafka, postgres, run_folder, request):
+    """A site on a broker of its own, which the test may stop, kill and freeze."""
+    site = make_site(own_kafka, postgres, run_folder, request)
+    site.create_topics()
+    yield site
+    finish_site(site, request)
+
+
+def _failed(request):
+    return getattr(request.node, "failed", False)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    if outcome.get_result().failed:
+        item.failed = True
+
+
+def pytest_sessionfinish(session):
+    """Counts for the one closing line of `make test`."""
+    path = os.environ.get("TEST_COUNTS")
+    reporter = session.config.pluginmanager.getplugin("terminalreporter")
+    if path and reporter:
+        failed = len(reporter.stats.get("failed", [])) + len(reporter.stats.get("error", []))
+        with open(path, "a") as f:
+            f.write(f"{len(reporter.stats.get('passed', []))} {failed}\n")

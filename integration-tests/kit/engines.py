@@ -1,0 +1,110 @@
+"""One broker and one database server for a whole test session, by the scripts of deploy/local."""
+import hashlib
+import shutil
+import signal
+import socket
+
+import psycopg2
+
+from kit.paths import LOCAL, ROOT
+from kit.ports import free_port
+from kit.process import Process
+from kit.wait import within
+
+
+class Kafka:
+    def __init__(self, folder):
+        self.folder = folder
+        self.port, self.controller = free_port(), free_port()
+        self.brokers = f"127.0.0.1:{self.port}"
+        self.process = Process("kafka", [LOCAL / "kafka.sh", folder / "kafka", self.port,
+                                         self.controller], folder)
+
+    def start(self):
+        seen = self.process.log().count("Kafka Server started")
+        self.process.start()
+        within(60, lambda: self.process.log().count("Kafka Server started") > seen,
+               what="Kafka started")
+        return self
+
+    def kill(self):
+        self.process.kill()
+
+    def stop(self):
+        self.process.stop(30)
+
+
+class Postgres:
+    """Not durable: a test never pulls the plug of the database's machine."""
+
+    OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        self.process = Process("postgres", [LOCAL / "postgres.sh", folder / "postgres", self.port],
+                               folder, {"TALARIA_POSTGRES_OPTIONS": self.OPTIONS})
+
+    def dsn(self, database):
+        return (f"host=127.0.0.1 port={self.port} user=talaria dbname={database} "
+                f"passfile={self.folder}/postgres/pgpass")
+
+    def connect(self, database="postgres"):
+        connection = psycopg2.connect(self.dsn(database), connect_timeout=5)
+        connection.autocommit = True
+        return connection
+
+    def start(self):
+        self.process.start()
+        within(60, lambda: self.connect().close() or True, what="PostgreSQL answers")
+        return self
+
+    def kill(self):
+        """The children of a postmaster that got kill -9 end by themselves; the port is theirs till then."""
+        self.process.kill()
+        within(10, self._port_free, what="PostgreSQL's port free")
+
+    def _port_free(self):
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", self.port)) != 0
+
+    def stop(self):
+        if self.process.alive():
+            self.process.signal(signal.SIGINT)  # the fast stop
+            self.process.wait(30)
+
+    def execute(self, sql, database="postgres"):
+        connection = self.connect(database)
+        try:
+            with connection.cursor() as c:
+                c.execute(sql)
+        finally:
+            connection.close()
+
+    def make_template(self):
+        """An empty database with the schema, as pg_migrate leaves it: copied for each site."""
+        self.execute("CREATE DATABASE site_template")
+        connection = self.connect("site_template")
+        with connection.cursor() as c:
+            c.execute("CREATE TABLE IF NOT EXISTS migrations (version int PRIMARY KEY, name text NOT NULL,"
+                      "sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())")
+            for path in sorted((ROOT / "schemas" / "sql").glob("[0-9]*.sql")):
+                text = path.read_bytes()
+                c.execute(text.decode())
+                c.execute("INSERT INTO migrations (version, name, sha256) VALUES (%s, %s, %s)",
+                          (int(path.name[:4]), path.name, hashlib.sha256(text).hexdigest()))
+        connection.close()
+        self.execute("ALTER DATABASE site_template WITH is_template true allow_connections false")
+
+    def clone(self, name):
+        self.execute(f"CREATE DATABASE {name} TEMPLATE site_template STRATEGY FILE_COPY")
+
+    def drop(self, name):
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def fresh(folder):
+    """An empty folder; what an earlier session left is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,31 @@
+"""The only way to wait in a test."""
+import select
+import time
+
+
+class TimedOut(AssertionError):
+    pass
+
+
+def within(seconds, fn, *args, what=None, every=0.02):
+    """Calls fn until it returns something true, and returns that. An exception of fn counts as "not
+    yet"; the last one, or the last value, is told when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        error = None
+        value = None
+        try:
+            value = fn(*args)
+        except Exception as e:  # noqa: BLE001  a service that is not there yet refuses connections
+            error = e
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            name = what or getattr(fn, "__name__", "condition")
+            raise TimedOut(f"{name}: not within {seconds} s; last: {error or value!r}") from error
+        pause(every)
+
+
+def pause(seconds):
+    """A short rest between two looks; no test calls this."""
+    select.select([], [], [], seconds)

@@ -106,6 +106,16 @@ static inline unsigned explicit_size(const uint8_t *h)
     return form == 4 || (h[6] == 0 && h[7] == 0) ? 12 : 8;
 }
 
+unsigned scan_explicit_size(const uint8_t *h)
+{
+    return explicit_size(h);
+}
+
+bool scan_known_vr(const uint8_t *vr)
+{
+    return is_upper(vr[0]) && is_upper(vr[1]) && vr_form[VR_AT(vr[0], vr[1])] != 0;
+}
+
 static inline uint32_t le16(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8;

@@ -20,14 +20,15 @@ def _run(argv, timeout):
 
 
 def storescu(port, paths, calling="MODALITY", called="TALARIA", options=(), timeout=60):
-    """storescu, verbose, one association; stops at the first failure unless options say -nh. It changes
-    Implicit VR into Explicit VR on the way when both are accepted: compare bytes of Explicit files."""
+    """storescu, verbose, one association; stops at the first failure unless options say -nh. Like
+    dcmsend it changes Implicit VR into Explicit VR on the way when both are accepted; option -xi offers only
+    the former."""
     return _run(["storescu", "-v", "-aet", calling, "-aec", called, *options, "127.0.0.1", port,
                  *paths], timeout)
 
 
 def dcmsend(port, paths, calling="MODALITY", called="TALARIA", options=(), timeout=60):
-    """dcmsend keeps the syntax of a file. It exits with 0 even when every context was refused."""
+    """dcmsend. It exits with 0 even when every context was refused."""
     return _run(["dcmsend", "-v", "-aet", calling, "-aec", called, "--no-uid-checks", *options,
                  "127.0.0.1", port, *paths], timeout)
 

@@ -24,11 +24,16 @@ def test_what_a_stock_sender_sends_arrives_at_the_sink_with_identical_dataset_by
     assert (sink.associations, sink.released) == (1, 1)
 
 
-def test_dcmsend_keeps_implicit_vr(sink, tmp_folder):
+def test_implicit_vr_is_sent_as_it_is(sink, tmp_folder):
     study.study(tmp_folder, seed=8, slices=2, syntax=pdu.IMPLICIT)
-    dcmsend(sink.port, sorted(tmp_folder.iterdir())).ok()
+    storescu(sink.port, sorted(tmp_folder.iterdir()), options=["-xi"]).ok()
     assert sink.identities() == compare.identities(tmp_folder)
     assert {syntax for _, syntax, _ in sink.identities()} == {pdu.IMPLICIT}
+
+
+def test_dcmsend_sends_a_study(sink, tmp_folder):
+    dcmsend(sink.port, study.study(tmp_folder, seed=9, series=2, slices=2)).ok()
+    assert sink.identities() == compare.identities(tmp_folder)
 
 
 def test_the_same_seed_makes_the_same_bytes(tmp_folder):

@@ -26,7 +26,12 @@ fetch() {
     plugin=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
     if ! mvn -B -ntp -q -C -f "$here/pom.xml" $plugin:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$part/lib" >"$part/log" 2>&1; then
-        tail -n 12 "$part/log" >&2
+        grep -m 3 ERROR "$part/log" | cut -c1-300 >&2
+        if grep -q 'PKIX path' "$part/log"; then
+            die "Java does not trust the certificate of the Maven repository" \
+                "Behind an inspecting proxy: add its certificate to /usr/local/share/ca-certificates," \
+                "run update-ca-certificates (package ca-certificates-java) and try again."
+        fi
         die "Kafka's jars could not be fetched: is there a network?" \
             "Maven's settings (~/.m2/settings.xml) can name a proxy or mirror. Try again: nothing is left half done."
     fi

@@ -323,7 +323,7 @@ void kafka_consumer_wake(struct kafka_consumer *c, int event_fd)
 
 /* ---- reading ---- */
 
-/* What a message that is no record means: 0 go on, 1 the end of a partition, -1 error. */
+/* What a message that is no record means: 0 the end of a partition, -1 an error. */
 static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m, struct err *e)
 {
     const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "";
@@ -331,7 +331,7 @@ static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m, struct 
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         if (o)
             o->at_end = true;
-        return 1;
+        return 0;
     }
     char why[200];
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(c->rk, why, sizeof why);
@@ -352,26 +352,29 @@ static int take_failure(struct kafka_consumer *c, struct err *e)
     return -1;
 }
 
-static int poll_once(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms,
-                     struct err *e)
+/* After something that is no record the queue is looked at again without waiting: 0 means empty. */
+static int poll_queue(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms,
+                      struct err *e)
 {
-    rd_kafka_message_t *m = rd_kafka_consumer_poll(c->rk, (int)wait_ms);
-    if (!m)
-        return 0;
-    if (m->err) {
-        int r = notice(c, m, e);
+    rd_kafka_message_t *m;
+    for (; (m = rd_kafka_consumer_poll(c->rk, (int)wait_ms)); wait_ms = 0) {
+        struct owned *o = NULL;
+        int r = 0;
+        if (m->err)
+            r = notice(c, m, e);
+        else /* not found: taken away while the message was in the queue */
+            o = find(c, rd_kafka_topic_name(m->rkt), m->partition);
+        if (o) {
+            o->at_end = false;
+            c->current = m;
+            kafka_record_fill(out, m, o->topic);
+            return 1;
+        }
         rd_kafka_message_destroy(m);
-        return r < 0 ? -1 : 0;
+        if (r < 0)
+            return -1;
     }
-    struct owned *o = find(c, rd_kafka_topic_name(m->rkt), m->partition);
-    if (!o) { /* taken away while the message was in the queue */
-        rd_kafka_message_destroy(m);
-        return 0;
-    }
-    o->at_end = false;
-    c->current = m;
-    kafka_record_fill(out, m, o->topic);
-    return 1;
+    return 0;
 }
 
 int kafka_poll(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms, struct err *e)
@@ -384,7 +387,7 @@ int kafka_poll(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_
         wait_ms = c->retry_at > now ? c->retry_at - now : 0;
     if (take_failure(c, e))
         return -1;
-    int r = poll_once(c, out, wait_ms, e);
+    int r = poll_queue(c, out, wait_ms, e);
     return r == 0 && take_failure(c, e) ? -1 : r;
 }
 

@@ -115,7 +115,7 @@ struct kafka_group {
 };
 int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *o,
                        const struct kafka_group *g, struct err *e) MUST_CHECK;
-/* 1: *out filled; 0: nothing within wait_ms; -1: error (RETRY: poll again; FATAL: give up). An offset
+/* 1: *out filled; 0: nothing within wait_ms (the queue is empty); -1: error (RETRY: poll again; FATAL: give up). An offset
  * out of range (the log's tail or head was lost) is ERR_REJECT with the partition in text. */
 int kafka_poll(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms,
                struct err *e) MUST_CHECK;
@@ -144,7 +144,7 @@ int kafka_reader_new(struct kafka_reader **out, const struct kafka_options *o,
 int kafka_reader_add(struct kafka_reader *r, const char *topic, int32_t partition, int64_t offset,
                      struct err *e) MUST_CHECK;
 void kafka_reader_remove(struct kafka_reader *r, const char *topic, int32_t partition);
-/* As kafka_poll; returns 0 early when the end of a partition is reached. */
+/* As kafka_poll; returns 0 early at the end of a partition. */
 int kafka_reader_poll(struct kafka_reader *r, struct kafka_record *out, int64_t wait_ms,
                       struct err *e) MUST_CHECK;
 bool kafka_reader_at_end(const struct kafka_reader *r, const char *topic, int32_t partition);

@@ -138,28 +138,28 @@ static int notice(struct kafka_reader *r, const rd_kafka_message_t *m, struct er
     return kafka_error(e, m->err, "%s [%d] at %lld", topic, m->partition, (long long)m->offset);
 }
 
+/* After something that is no record the queue is looked at again without waiting: 0 means empty. */
 int kafka_reader_poll(struct kafka_reader *r, struct kafka_record *out, int64_t wait_ms,
                       struct err *e)
 {
+    rd_kafka_message_t *m;
     drop_current(r);
-    rd_kafka_message_t *m = rd_kafka_consume_queue(r->queue, (int)wait_ms);
-    if (!m)
-        return 0;
-    if (m->err) {
-        int k = notice(r, m, e);
+    for (; (m = rd_kafka_consume_queue(r->queue, (int)wait_ms)); wait_ms = 0) {
+        int k = m->err ? notice(r, m, e) : 0;
+        struct position *p =
+            m->err ? NULL : find(r, rd_kafka_topic_name(m->rkt), m->partition);
+        if (p && m->offset >= p->from) {
+            p->at_end = false;
+            p->from = m->offset + 1;
+            r->current = m;
+            kafka_record_fill(out, m, r->topics.items[p->topic].name);
+            return 1;
+        }
         rd_kafka_message_destroy(m);
-        return k;
+        if (k)
+            return k;
     }
-    struct position *p = find(r, rd_kafka_topic_name(m->rkt), m->partition);
-    if (!p || m->offset < p->from) {
-        rd_kafka_message_destroy(m);
-        return 0;
-    }
-    p->at_end = false;
-    p->from = m->offset + 1;
-    r->current = m;
-    kafka_record_fill(out, m, r->topics.items[p->topic].name);
-    return 1;
+    return 0;
 }
 
 bool kafka_reader_at_end(const struct kafka_reader *r, const char *topic, int32_t partition)

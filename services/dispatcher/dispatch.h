@@ -1,0 +1,81 @@
+/*
+ * The dispatcher's pure core: what is open in one partition of `delivery`, and what is to be done
+ * about it. Folded from the journal (design.md §3); no I/O, no clock: now is given. One thread.
+ *
+ * A delivery waits, runs (an attempt is under way in some thread), settles (its end is being decided
+ * from what was read back) or ends (delivery.finished is written, not yet read back). Ended ids are
+ * remembered, so a repeated request is ignored.
+ */
+#ifndef DISPATCHER_DISPATCH_H
+#define DISPATCHER_DISPATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event/event.h"
+#include "event/outputs.h"
+
+struct dispatch;
+
+enum delivery_phase { DELIVERY_WAITING, DELIVERY_RUNNING, DELIVERY_SETTLING, DELIVERY_ENDING };
+
+/* Member states as kept: enum event_member_state, with this bit: an earlier attempt's outcome is
+ * unknown, so success will be called repeated. */
+#define MEMBER_UNKNOWN 0x80
+#define MEMBER_STATE(byte) ((enum event_member_state)((byte) & 0x7f))
+
+/* How many outcomes an attempt may leave unrecorded when its process dies (see dispatch_journal). */
+#define DISPATCH_BATCH 500
+
+struct delivery {
+    const char *id, *target, *study, *patient, *manifest, *manifest_sha256;
+    const char *calling_ae, *called_ae, *peer, *key;
+    int64_t offset; /* of its request */
+    int64_t members, attempts, begun, next_due, not_before, not_after;
+    int priority;
+    enum delivery_phase phase;
+    bool cancelled;
+    uint8_t *states; /* [members] */
+};
+
+struct dispatch *dispatch_new(int32_t partition, int64_t claim, int64_t floor);
+void dispatch_free(struct dispatch *d);
+
+/* One record of the journal, in order. folding: it stands before our claim. */
+void dispatch_journal(struct dispatch *d, const struct event *ev, int64_t offset, int64_t timestamp,
+                      bool folding, bool is_void);
+
+/* The fold is over: attempts that had begun and not ended left outcomes unknown. */
+void dispatch_opened(struct dispatch *d);
+
+/* May this target take another attempt now? Asked for the best due delivery of each target.
+ * patient: hash of the delivery's patient, "" if unknown. */
+typedef bool (*dispatch_allows)(void *arg, const char *target, const char *patient);
+/* The next delivery to start, or NULL. Urgent before normal before off-peak, then by offset. */
+struct delivery *dispatch_next(struct dispatch *d, int64_t now, dispatch_allows allows, void *arg);
+/* The caller starts an attempt: returns its number. */
+int64_t dispatch_begin(struct dispatch *d, struct delivery *x);
+struct delivery *dispatch_find(struct dispatch *d, const char *id);
+
+/* The attempt has ended; all its progress is in the log. Appends delivery.attempted; what follows is
+ * decided when that is read back. retry_ms: pause before the next one. */
+int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *owner,
+                           const char *reason, int64_t now, int64_t retry_ms, struct outputs *out,
+                           struct err *e) MUST_CHECK;
+/* Appends what ends deliveries that are settled: the failed outcomes of what stayed open, and the choice.
+ * attempts(arg, target): how many attempts the target's configuration grants; 0 = not configured. */
+typedef int64_t (*dispatch_attempts)(void *arg, const char *target);
+int dispatch_settle(struct dispatch *d, int64_t now, dispatch_attempts attempts, void *arg,
+                    struct outputs *out, struct err *e) MUST_CHECK;
+
+/* Looks for deliveries past their time; call it every few seconds, dispatch_settle ends them. */
+void dispatch_expire(struct dispatch *d, int64_t now);
+
+/* The oldest offset still needed. */
+int64_t dispatch_floor(const struct dispatch *d, int64_t position);
+size_t dispatch_open(const struct dispatch *d); /* deliveries not ended */
+/* Counts members by state. */
+void dispatch_count(const struct delivery *x, int64_t counts[MEMBER_CANCELLED + 1]);
+
+#endif

@@ -1,0 +1,290 @@
+/* The dispatcher's core against hand-written logs. */
+#include "testkit/testkit.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "dispatcher/dispatch.h"
+#include "dispatcher/status.h"
+
+#define CLAIM 10
+
+/* A log of one partition: what the core writes is read back at once. */
+struct log {
+    struct dispatch *core;
+    int64_t offset, now;
+    int64_t attempts;
+    struct outputs out;
+    char last_finished[40];
+    int last_outcome;
+    int64_t counts[4]; /* delivered, repeated, not accepted, failed */
+};
+
+static void feed(struct log *l, const struct event *ev)
+{
+    dispatch_journal(l->core, ev, l->offset++, l->now, false, false);
+}
+
+static void read_back(struct log *l)
+{
+    struct arena *a = arena_new(0);
+    for (size_t i = 0; i < l->out.records.n; i++) {
+        struct event ev;
+        struct err e = {0};
+        const struct output_record *r = &l->out.records.items[i];
+        assert_int_equal(event_decode(&ev, r->value.data, r->value.len, a, &e), 0);
+        assert_string_equal(r->noun, "delivery");
+        if (ev.type == EVENT_DELIVERY_FINISHED) {
+            assert_int_equal(r->claim, CLAIM);
+            str_copy(l->last_finished, sizeof l->last_finished, ev.finished.delivery);
+            l->last_outcome = ev.finished.outcome;
+            l->counts[0] = ev.finished.delivered;
+            l->counts[1] = ev.finished.repeated;
+            l->counts[2] = ev.finished.not_accepted;
+            l->counts[3] = ev.finished.failed;
+        }
+        feed(l, &ev);
+    }
+    outputs_clear(&l->out);
+    arena_free(a);
+}
+
+static int64_t attempts_of(void *arg, const char *target)
+{
+    return strcmp(target, "gone") == 0 ? 0 : ((struct log *)arg)->attempts;
+}
+
+static void settle(struct log *l)
+{
+    struct err e = {0};
+    do {
+        assert_int_equal(dispatch_settle(l->core, l->now, attempts_of, l, &l->out, &e), 0);
+        if (l->out.records.n == 0)
+            break;
+        read_back(l);
+    } while (1);
+}
+
+static bool always(void *arg, const char *target, const char *patient)
+{
+    (void)arg;
+    (void)target;
+    (void)patient;
+    return true;
+}
+
+static struct log start(int64_t floor)
+{
+    struct log l = {.core = dispatch_new(0, CLAIM, floor), .now = 1000000, .attempts = 2};
+    l.out.source = "/talaria/test/dispatcher/1";
+    l.out.now_ms = l.now;
+    return l;
+}
+
+static void finish(struct log *l)
+{
+    dispatch_free(l->core);
+    outputs_free(&l->out);
+}
+
+static void request(struct log *l, const char *id, const char *target, int64_t members,
+                    int priority)
+{
+    struct event ev = {.type = EVENT_DELIVERY_REQUESTED,
+                       .requested = {.delivery = id,
+                                     .decision = "d0",
+                                     .target = target,
+                                     .study = "1.2",
+                                     .patient_hash = "p",
+                                     .manifest = {"manifests/m.json", "00"},
+                                     .members = members,
+                                     .priority = priority}};
+    feed(l, &ev);
+    settle(l);
+}
+
+static void outcome(struct log *l, const char *id, int64_t attempt, int64_t position, int state)
+{
+    struct event_member_outcome o = {.position = position, .state = state};
+    struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
+                       .progress = {.delivery = id, .attempt = attempt, .outcomes = {&o, 1}}};
+    feed(l, &ev);
+}
+
+static void attempt_ends(struct log *l, struct delivery *x, const char *reason)
+{
+    struct err e = {0};
+    assert_int_equal(
+        dispatch_attempt_ended(l->core, x, "me", reason, l->now, 60000, &l->out, &e), 0);
+    read_back(l);
+    settle(l);
+}
+
+static void all_members_delivered_ends_it(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+    assert_non_null(x);
+    assert_int_equal(dispatch_begin(l.core, x), 1);
+    assert_null(dispatch_next(l.core, l.now, always, NULL));
+    outcome(&l, "a1", 1, 0, MEMBER_DELIVERED);
+    outcome(&l, "a1", 1, 1, MEMBER_DELIVERED);
+    attempt_ends(&l, x, "");
+    assert_string_equal(l.last_finished, "a1");
+    assert_int_equal(l.last_outcome, OUTCOME_DELIVERED);
+    assert_int_equal(l.counts[0], 2);
+    assert_int_equal(dispatch_open(l.core), 0);
+    assert_int_equal(dispatch_floor(l.core, 77), 77);
+    finish(&l);
+}
+
+static void a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 3, PRIORITY_NORMAL);
+    struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+    dispatch_begin(l.core, x);
+    outcome(&l, "a1", 1, 1, MEMBER_DELIVERED);
+    attempt_ends(&l, x, "refused");
+    assert_int_equal(dispatch_open(l.core), 1);
+    assert_null(dispatch_next(l.core, l.now, always, NULL));
+    l.now += 60000;
+    x = dispatch_next(l.core, l.now, always, NULL);
+    assert_non_null(x);
+    assert_int_equal(MEMBER_STATE(x->states[1]), MEMBER_DELIVERED);
+    assert_int_equal(MEMBER_STATE(x->states[0]), MEMBER_OPEN);
+    assert_int_equal(dispatch_begin(l.core, x), 2);
+    attempt_ends(&l, x, "refused");
+    assert_int_equal(l.last_outcome, OUTCOME_FAILED);
+    assert_int_equal(l.counts[0], 1);
+    assert_int_equal(l.counts[3], 2);
+    finish(&l);
+}
+
+static void a_repeated_request_of_an_ended_delivery_is_ignored(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 0, PRIORITY_NORMAL);
+    assert_int_equal(l.last_outcome, OUTCOME_DELIVERED);
+    l.last_finished[0] = '\0';
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    assert_int_equal(dispatch_open(l.core), 0);
+    assert_string_equal(l.last_finished, "");
+    finish(&l);
+}
+
+static void what_lies_before_the_floor_causes_nothing(void **state)
+{
+    (void)state;
+    struct log l = start(5);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    assert_int_equal(dispatch_open(l.core), 0);
+    l.offset = 6;
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL); /* the same request again: its id is remembered */
+    assert_int_equal(dispatch_open(l.core), 0);
+    request(&l, "a2", "pacs", 2, PRIORITY_NORMAL);
+    assert_int_equal(dispatch_open(l.core), 1);
+    assert_int_equal(dispatch_floor(l.core, 99), 7);
+    finish(&l);
+}
+
+static void urgent_goes_before_normal_before_offpeak(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a0", "pacs", 1, PRIORITY_OFFPEAK);
+    request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+    request(&l, "a2", "pacs", 1, PRIORITY_URGENT);
+    static const char *const want[] = {"a2", "a1", "a0"};
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+        assert_string_equal(x->id, want[i]);
+        dispatch_begin(l.core, x);
+    }
+    finish(&l);
+}
+
+static void an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 4, PRIORITY_NORMAL);
+    outcome(&l, "a1", 1, 0, MEMBER_DELIVERED); /* attempt 1 has begun, and never ended */
+    dispatch_opened(l.core);
+    settle(&l);
+    struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+    assert_non_null(x);
+    assert_int_equal(x->states[0], MEMBER_DELIVERED);
+    for (int i = 1; i < 4; i++)
+        assert_int_equal(x->states[i], MEMBER_OPEN | MEMBER_UNKNOWN);
+    finish(&l);
+}
+
+static void a_target_that_is_not_configured_fails_visibly(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "gone", 2, PRIORITY_NORMAL);
+    assert_int_equal(l.last_outcome, OUTCOME_FAILED);
+    assert_int_equal(l.counts[3], 2);
+    finish(&l);
+}
+
+static void cancel_ends_a_waiting_delivery(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    struct event ev = {.type = EVENT_COMMAND_CANCEL,
+                       .command = {.command = "c", .delivery = "a1", .user = "u"}};
+    feed(&l, &ev);
+    settle(&l);
+    assert_int_equal(l.last_outcome, OUTCOME_CANCELLED);
+    finish(&l);
+}
+
+static void a_void_end_ends_nothing(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+    struct event ev = {.type = EVENT_DELIVERY_FINISHED, .finished = {.delivery = "a1"}};
+    dispatch_journal(l.core, &ev, l.offset++, l.now, false, true);
+    assert_int_equal(dispatch_open(l.core), 1);
+    finish(&l);
+}
+
+static void statuses_have_the_right_class(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t status;
+        enum status_class want;
+    } rows[] = {{0x0000, STATUS_STORED},    {0xB000, STATUS_STORED},    {0xB006, STATUS_STORED},
+                {0xB007, STATUS_STORED},    {0xA700, STATUS_TRY_LATER}, {0xA7FF, STATUS_TRY_LATER},
+                {0x0110, STATUS_TRY_LATER}, {0x0111, STATUS_TRY_LATER}, {0x0210, STATUS_TRY_LATER},
+                {0xA900, STATUS_NEVER},     {0xC000, STATUS_NEVER},     {0x0122, STATUS_NEVER},
+                {0x0117, STATUS_NEVER},     {0x0124, STATUS_NEVER},     {0xFE00, STATUS_NEVER}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(status_class(rows[i].status), rows[i].want);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_members_delivered_ends_it),
+        cmocka_unit_test(a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest),
+        cmocka_unit_test(a_repeated_request_of_an_ended_delivery_is_ignored),
+        cmocka_unit_test(what_lies_before_the_floor_causes_nothing),
+        cmocka_unit_test(urgent_goes_before_normal_before_offpeak),
+        cmocka_unit_test(an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones),
+        cmocka_unit_test(a_target_that_is_not_configured_fails_visibly),
+        cmocka_unit_test(cancel_ends_a_waiting_delivery),
+        cmocka_unit_test(a_void_end_ends_nothing),
+        cmocka_unit_test(statuses_have_the_right_class),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -199,9 +199,9 @@ static const char *guess_syntax(const uint8_t *p, size_t n)
             return SYNTAX_EXPLICIT_BE;
         return NULL;
     }
-    /* a first element of implicit VR is a short one: group length, charset, type or UID */
-    return dataset_group(little) && little <= 0x0020 && le32(p + 4) <= 1024 ? SYNTAX_IMPLICIT_LE
-                                                                            : NULL;
+    if (dataset_group(little) && little <= 0x0020 && le32(p + 4) <= SCAN_FIRST_MAX)
+        return SYNTAX_IMPLICIT_LE;
+    return NULL;
 }
 
 int part10_parse(struct part10_read *out, const void *bytes, size_t n, struct err *e)
@@ -218,6 +218,8 @@ int part10_parse(struct part10_read *out, const void *bytes, size_t n, struct er
     r.without_meta = meta == 0 && r.dataset == 0;
     if (!r.syntax[0]) {
         const char *guess = guess_syntax(p + r.dataset, n - r.dataset);
+        if (!guess && meta && r.dataset > meta)
+            guess = SYNTAX_IMPLICIT_LE; /* the default: this is DICOM, whatever it begins with */
         if (!guess)
             return err_set(e, ERR_REJECT, 0, "not a DICOM file");
         r.without_meta = 1;

@@ -446,6 +446,19 @@ static inline unsigned head_size(const struct frame *f, const uint8_t *h)
     return explicit_size(h);
 }
 
+/* Some writers declare one form of VR and write the other. The first element tells: its VR is a
+ * real one, or it is no letters and the four bytes make a small length. */
+static void look_at_first(struct scan *s, const uint8_t *h)
+{
+    struct frame *f = &s->frames[0];
+    if (get16(h, f->big) == 0 || get16(h, f->big) == 0xfffe)
+        return; /* padding or a stray delimiter */
+    if (f->implicit)
+        f->implicit = !scan_known_vr(h + 4);
+    else if (!is_upper(h[4]) || !is_upper(h[5]))
+        f->implicit = !f->big && le32(h + 4) <= SCAN_FIRST_MAX;
+}
+
 static void one_element(struct scan *s, const uint8_t *h, unsigned size)
 {
     struct frame *f = &s->frames[s->top];
@@ -482,7 +495,7 @@ static const uint8_t *pass_unwanted(struct scan *s, const uint8_t *p, const uint
 {
     const struct frame *f = &s->frames[s->top];
     const uint8_t *from = p;
-    if (f->big || f->kind >= F_SEQUENCE)
+    if (f->big || f->kind >= F_SEQUENCE || s->elements == 0)
         return p;
     size_t room = (size_t)(end - p);
     if (room > f->limit - s->pos)
@@ -515,12 +528,16 @@ static const uint8_t *take_head(struct scan *s, const uint8_t **p, const uint8_t
     const struct frame *f = &s->frames[s->top];
     if (s->have == 0 && end - *p >= 12) {
         const uint8_t *h = *p;
+        if (s->elements == 0)
+            look_at_first(s, h);
         *size = head_size(f, h);
         *p += *size;
         return h;
     }
     while (*p < end) {
         s->head[s->have++] = *(*p)++;
+        if (s->have == 8 && s->elements == 0)
+            look_at_first(s, s->head);
         if (s->have >= 8 && s->have == head_size(f, s->head)) {
             *size = s->have;
             s->have = 0;

@@ -35,6 +35,9 @@ struct plan {
 bool plan_same(const struct plan *p, const struct scan_want *wants, size_t n);
 void plan_build(struct plan *p, const struct scan_want *wants, size_t n); /* p zeroed or freed */
 void plan_free(struct plan *p);
+/* A dataset's first element (group length, charset, type or UID) is not longer in implicit VR. */
+#define SCAN_FIRST_MAX 1024
+
 /* Header size of the explicit VR element at h (8 bytes are read): 8 or 12. */
 unsigned scan_explicit_size(const uint8_t *h);
 bool scan_known_vr(const uint8_t *vr);

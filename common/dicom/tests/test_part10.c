@@ -142,6 +142,11 @@ static const struct guess_case guesses[] = {
      SYNTAX_EXPLICIT_LE, 12},
     {BYTES(""), NULL, 0},
     {BYTES("\x08\0\x05\0CS"), NULL, 0},
+    {BYTES("DICM\2\0\3\0UI\4\0"
+           "1.2\0"
+           "what is it?"),
+     SYNTAX_IMPLICIT_LE, 16},
+    {BYTES("DICMwhat is it?"), NULL, 0},
     {BYTES("hello, this is text"), NULL, 0},
     {BYTES("\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"), NULL, 0},
     {BYTES("%PDF-1.4 and so on"), NULL, 0},

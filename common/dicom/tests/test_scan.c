@@ -376,6 +376,27 @@ static void odd_bytes(void **state)
     scan_free(s);
 }
 
+/* What is declared and what is written differ: the first element tells. */
+static void wrong_declaration(void **state)
+{
+    (void)state;
+    struct scan *s = scan_new();
+    struct str b = STR_INIT;
+    build(&b, implicit, false);
+    for (size_t piece = 1; piece < 30; piece++) {
+        assert_int_equal(run(s, explicit_le, b.data, b.len, piece), SCAN_DONE);
+        check_nested(s, implicit);
+    }
+    str_clear(&b);
+    build(&b, explicit_le, true);
+    for (size_t piece = 1; piece < 30; piece++) {
+        assert_int_equal(run(s, implicit, b.data, b.len, piece), SCAN_DONE);
+        check_nested(s, explicit_le);
+    }
+    str_free(&b);
+    scan_free(s);
+}
+
 static void long_values_are_cut(void **state)
 {
     (void)state;
@@ -478,6 +499,7 @@ int main(void)
         cmocka_unit_test(deep_nesting_ends),
         cmocka_unit_test(too_many_elements),
         cmocka_unit_test(odd_bytes),
+        cmocka_unit_test(wrong_declaration),
         cmocka_unit_test(long_values_are_cut),
         cmocka_unit_test(all_values_have_a_budget),
         cmocka_unit_test(same_element_wanted_twice),

@@ -201,9 +201,8 @@ static void report_failed(struct decide *d, const struct event_series_decided *s
                      .text = failed->value,
                      .study = s->study}};
         struct err e;
-        /* Bounded parts: it always fits, and the decision says it too. */
-        (void)outputs_event(out, "event", -1, NULL, &ev, -1, &e);
-        d->stats.rule_errors++;
+        if (outputs_event(out, "event", -1, NULL, &ev, -1, &e) == 0) /* the decision says it too */
+            d->stats.rule_errors++;
     }
 }
 

@@ -179,8 +179,8 @@ static void answer(struct decide *d, const struct event_command *c, const char *
                                 .by = c->user,
                                 .study = c->study}};
     struct err e;
-    /* Parts of a record that was below EVENT_MAX: it always fits. */
-    (void)outputs_event(out, "event", -1, NULL, &ev, -1, &e);
+    if (outputs_event(out, "event", -1, NULL, &ev, -1, &e) == 0)
+        d->stats.answered++;
 }
 
 static bool needs_body(enum event_type t)

@@ -80,7 +80,7 @@ struct decide_stats { /* counters since decide_new, for metrics and tests */
     uint64_t closed[REASON_CAP + 1];    /* by enum event_reason */
     uint64_t dropped;                   /* windows whose receipts all stood in earlier manifests */
     uint64_t restarted;                 /* timers that started anew */
-    uint64_t ticks, rule_errors;
+    uint64_t ticks, rule_errors, answered;
     uint64_t discarded, held, tasks, deliveries;
     size_t open, closing;               /* windows now */
     int64_t next_due;                   /* earliest timer (a lower bound); INT64_MAX: none */

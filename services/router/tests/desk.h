@@ -1,0 +1,156 @@
+/* One owner of one partition on a desk: what is produced is handled, written and read back at once. */
+#ifndef ROUTER_TESTS_DESK_H
+#define ROUTER_TESTS_DESK_H
+
+#include "router/decide/decide.h"
+#include "router/sim/world.h"
+
+struct desk {
+    struct sim_world world;
+    struct sim_config config;
+    struct decide *decide;
+    struct outputs out;
+    struct arena *arena, *kept;
+    int64_t start;          /* world.now at the start */
+    size_t handled, read;   /* positions in instance and decision */
+    bool hold;              /* do not read back */
+    bool unreadable;        /* known_receipts fails */
+    int64_t claim;
+};
+
+static inline int desk_known(void *arg, const char *key, decide_receipt_fn fn, void *to,
+                             struct err *e)
+{
+    struct desk *k = arg;
+    if (k->unreadable)
+        return err_set(e, ERR_RETRY, 0, "the store is away");
+    return world_known_receipts(&k->world, key, fn, to, e);
+}
+
+static inline void desk_read_back(struct desk *k)
+{
+    struct sim_log *log = &k->world.logs[SIM_DECISION];
+    for (; k->read < log->records.n; k->read++) {
+        const struct sim_record *r = &log->records.items[k->read];
+        const struct decide_entry entry = {
+            r->offset, r->type, event_is_choice(r->type) && world_is_void(log, r),
+            str_slice(&r->value)};
+        arena_reset(k->arena);
+        decide_journal(k->decide, &entry, k->arena);
+    }
+}
+
+/* Opens (again): claim, fold, input from floor. */
+static inline void desk_open(struct desk *k, int64_t floor)
+{
+    decide_free(k->decide);
+    k->claim = world_claim(&k->world, SIM_DECISION)->offset;
+    const struct decide_setup setup = {.site = "main",
+                                       .owner = "router-desk",
+                                       .claim = k->claim,
+                                       .known_receipts = desk_known,
+                                       .arg = k};
+    k->decide = decide_new(&setup);
+    k->read = 0;
+    desk_read_back(k);
+    k->handled = (size_t)floor;
+}
+
+static inline void desk_init(struct desk *k)
+{
+    memset(k, 0, sizeof *k);
+    world_init(&k->world);
+    sim_config_init(&k->config, "1-000000000000");
+    k->arena = arena_new(0);
+    k->kept = arena_new(0);
+    k->out.source = "/talaria/main/router/desk";
+    k->start = k->world.now;
+    desk_open(k, 0);
+}
+
+static inline void desk_free(struct desk *k)
+{
+    decide_free(k->decide);
+    outputs_free(&k->out);
+    sim_config_free(&k->config);
+    world_free(&k->world);
+    arena_free(k->arena);
+    arena_free(k->kept);
+}
+
+static inline enum decide_verdict desk_handle_one(struct desk *k)
+{
+    const struct sim_record *r = &k->world.logs[SIM_INSTANCE].records.items[k->handled];
+    const struct decide_input in = {r->offset,           r->timestamp,        r->type,
+                                    slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
+    struct err e;
+    arena_reset(k->arena);
+    enum decide_verdict v =
+        decide_record(k->decide, &k->config.snapshot, &in, k->arena, &k->out, &e);
+    if (v == DECIDE_RETRY)
+        return v;
+    k->handled++;
+    world_write(&k->world, &k->out);
+    if (!k->hold)
+        desk_read_back(k);
+    return v;
+}
+
+static inline void desk_run(struct desk *k)
+{
+    while (k->handled < k->world.logs[SIM_INSTANCE].records.n)
+        if (desk_handle_one(k) == DECIDE_RETRY)
+            return;
+}
+
+/* Log time in seconds after the start; handles what lies before it. */
+static inline void desk_at(struct desk *k, double seconds)
+{
+    desk_run(k);
+    k->world.now = k->start + (int64_t)(seconds * 1000);
+}
+
+static inline void desk_instance(struct desk *k, const struct sim_instance *i)
+{
+    (void)world_instance(&k->world, i);
+    desk_run(k);
+}
+
+/* The owner's clock says it is so late. Returns whether a tick was written. */
+static inline bool desk_tick(struct desk *k, double seconds)
+{
+    size_t before = k->world.logs[SIM_INSTANCE].records.n;
+    desk_at(k, seconds);
+    decide_tick(k->decide, k->world.now, true, &k->out);
+    world_write(&k->world, &k->out);
+    bool ticked = k->world.logs[SIM_INSTANCE].records.n > before;
+    desk_run(k);
+    return ticked;
+}
+
+/* Decision number i of the log, decoded; NULL if there are not so many. */
+static inline const struct event_series_decided *desk_decision(struct desk *k, size_t i)
+{
+    struct sim_log *log = &k->world.logs[SIM_DECISION];
+    for (size_t at = 0; at < log->records.n; at++) {
+        const struct sim_record *r = &log->records.items[at];
+        if (r->type != EVENT_SERIES_DECIDED || i-- > 0)
+            continue;
+        struct event *ev = arena_alloc(k->kept, sizeof *ev);
+        struct err e;
+        if (event_decode(ev, r->value.data, r->value.len, k->kept, &e))
+            return NULL;
+        return &ev->decided;
+    }
+    return NULL;
+}
+
+static inline size_t desk_decisions(struct desk *k)
+{
+    size_t n = 0;
+    while (desk_decision(k, n))
+        n++;
+    return n;
+}
+
+#endif

@@ -80,4 +80,8 @@ $(B)/%.o: %.cc
 # files that sources embed with .incbin, which the compiler does not list as dependencies
 $(B)/common/pg/migrations.o: $(wildcard schemas/sql/*.sql)
 
+# files embedded by the assembler (.incbin), which the compiler's dependency files do not see
+$(B)/common/event/topics.o: schemas/topics.json
+$(B)/common/pg/migrations.o: $(wildcard schemas/sql/*.sql)
+
 -include $(patsubst %.o,%.d,$(sort $(ALL_OBJECTS)))

@@ -3,6 +3,10 @@
  * at pixel data, keeps the values that were asked for. Iterative, bounded (dicom.md §4), allocates
  * nothing per element. Explicit and implicit VR, both byte orders, deflated (RFC 1951, capped).
  *
+ * Tolerated, because devices do it: odd lengths, unordered tags (of a tag that comes twice the first
+ * counts), needless delimiters, VRs that do not exist, trailing padding, and a dataset in the other
+ * form of VR than its transfer syntax says (its first element tells).
+ *
  * One scan belongs to one thread; reuse it for the next dataset with scan_start.
  */
 #ifndef DICOM_SCAN_H
@@ -34,7 +38,7 @@ struct scan_value {
     bool found, cut;
     char vr[3];             /* as encoded; in implicit VR from the small dictionary, else "UN" */
     bool big_endian;
-    const char *bytes;      /* raw; valid until the next scan_start */
+    const char *bytes;      /* raw; valid until the next scan_start; a walked sequence has none */
     size_t n;
     const char *charset;    /* Specific Character Set in force at that place, raw; NULL = none */
     size_t charset_n;
@@ -42,7 +46,7 @@ struct scan_value {
 
 enum scan_state {
     SCAN_MORE, /* give more bytes */
-    SCAN_DONE, /* pixel data or end reached: later bytes need not be fed (feeding them is harmless) */
+    SCAN_DONE, /* pixel data or the end: later bytes need not be fed (feeding them is harmless) */
     SCAN_BAD,  /* malformed: scan_reason says why, values found so far stand */
 };
 
@@ -50,7 +54,8 @@ struct scan;
 
 struct scan *scan_new(void);
 void scan_free(struct scan *s);
-/* wants must outlive the scan of this dataset. */
+/* wants must outlive the scan of this dataset. A plan is built of them; it is kept as long as the
+ * next scan_start asks for the same, so one scan should serve one list. */
 void scan_start(struct scan *s, const struct syntax *syntax, const struct scan_want *wants,
                 size_t n);
 enum scan_state scan_feed(struct scan *s, const void *p, size_t n);

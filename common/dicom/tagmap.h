@@ -33,7 +33,10 @@ void tagmap_free(struct tagmap *m);
 
 void tagmap_start(struct tagmap *m, const struct syntax *syntax);
 enum scan_state tagmap_feed(struct tagmap *m, const void *p, size_t n);
-/* Ends the dataset and converts. charset_fallback (of the source) may be NULL. */
+/* Ends the dataset and converts: text without padding (CR, LF and quotes stay), binary numbers to
+ * decimal, AT as (gggg,eeee); values joined by '\'. Present but empty is "". Sequences and bulk VRs
+ * are absent, and UN of no known attribute unless it is printable. charset_fallback (of the source)
+ * may be NULL. */
 enum scan_state tagmap_finish(struct tagmap *m, const char *charset_fallback);
 
 enum tagmap_uid { TAGMAP_STUDY, TAGMAP_SERIES, TAGMAP_SOP, TAGMAP_SOP_CLASS };

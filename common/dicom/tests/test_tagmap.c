@@ -57,48 +57,52 @@ static void check(const struct tagmap *m, const char *key, const char *want)
                  want ? want : "(absent)");
 }
 
+static void build_one(struct str *b, const struct syntax *x)
+{
+    bool be = x->big_endian;
+    put_text(b, x, 0x00080005, "CS", "ISO_IR 100");
+    put_text(b, x, 0x00080008, "CS", "ORIGINAL \\PRIMARY\\AXIAL");
+    put_text(b, x, 0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.2");
+    put_text(b, x, 0x00080018, "UI", "1.2.3.4");
+    put_text(b, x, 0x00080055, "AE", " STATION ");
+    put_text(b, x, 0x00080060, "CS", "CT");
+    put_bytes(b, x, 0x00081032, "SQ", "", 0);
+    put_text(b, x, 0x0008103e, "LO",
+             "Sch\xe4"
+             "del \"nativ\"");
+    put_text(b, x, 0x00091001, "UN", "private text");
+    put_bytes(b, x, 0x00091002, "OB", "\1\2", 2);
+    put_bytes(b, x, 0x00091003, "UN", "\1\2\0\0", 4);
+    put_bytes(b, x, 0x000910ab, "UN", "", 0);
+    put_text(b, x, 0x00100010, "PN", "M\xfcller^J\xf6rg");
+    put_text(b, x, 0x00100020, "LO", "");
+    put_text(b, x, 0x00101030, "DS", "80.5");
+    put_head(b, x, 0x00189076, "FD", 8);
+    str_append(b, be ? "\0\0\0\0\0\0\0\1" : "\1\0\0\0\0\0\0\0", 8);
+    put_head(b, x, 0x00189087, "FD", 16);
+    str_append(b, be ? "\x3f\xb9\x99\x99\x99\x99\x99\x9a" : "\x9a\x99\x99\x99\x99\x99\xb9\x3f", 8);
+    str_append(b, be ? "\x40\x8f\x40\0\0\0\0\0" : "\0\0\0\0\0\x40\x8f\x40", 8);
+    put_text(b, x, 0x0020000d, "UI", "1.2.3");
+    put_text(b, x, 0x0020000e, "UI", "1.2.3.5");
+    put_text(b, x, 0x00280008, "IS", "12");
+    put_head(b, x, 0x00280009, "AT", 8);
+    put16(b, be, 0x0018), put16(b, be, 0x1063), put16(b, be, 0x0054), put16(b, be, 0x00ab);
+    put_head(b, x, 0x00280010, "US", 2);
+    put16(b, be, 512);
+    put_head(b, x, 0x00280011, "US", 4);
+    put16(b, be, 640), put16(b, be, 65535);
+    put_head(b, x, 0x00280106, x->explicit_vr ? "SS" : "US", 2);
+    put16(b, be, 0xfffe);
+}
+
 static void text_and_numbers(void **state)
 {
     struct tagmap *m = ((struct fixture *)*state)->map;
     const struct syntax *list[] = {implicit, explicit_le, big};
     for (size_t i = 0; i < ARRAY_LEN(list); i++) {
         const struct syntax *x = list[i];
-        bool be = x->big_endian;
         struct str b = STR_INIT;
-        put_text(&b, x, 0x00080005, "CS", "ISO_IR 100");
-        put_text(&b, x, 0x00080008, "CS", "ORIGINAL \\PRIMARY\\AXIAL");
-        put_text(&b, x, 0x00080016, "UI", "1.2.840.10008.5.1.4.1.1.2");
-        put_text(&b, x, 0x00080018, "UI", "1.2.3.4");
-        put_text(&b, x, 0x00080055, "AE", " STATION ");
-        put_text(&b, x, 0x00080060, "CS", "CT");
-        put_bytes(&b, x, 0x00081032, "SQ", "", 0);
-        put_text(&b, x, 0x0008103e, "LO",
-                 "Sch\xe4"
-                 "del \"nativ\"");
-        put_text(&b, x, 0x00091001, "UN", "private text");
-        put_bytes(&b, x, 0x00091002, "OB", "\1\2", 2);
-        put_bytes(&b, x, 0x00091003, "UN", "\1\2\0\0", 4);
-        put_bytes(&b, x, 0x000910ab, "UN", "", 0);
-        put_text(&b, x, 0x00100010, "PN", "M\xfcller^J\xf6rg");
-        put_text(&b, x, 0x00100020, "LO", "");
-        put_text(&b, x, 0x00101030, "DS", "80.5");
-        put_head(&b, x, 0x00189076, "FD", 8);
-        str_append(&b, be ? "\0\0\0\0\0\0\0\1" : "\1\0\0\0\0\0\0\0", 8);
-        put_head(&b, x, 0x00189087, "FD", 16);
-        str_append(&b, be ? "\x3f\xb9\x99\x99\x99\x99\x99\x9a" : "\x9a\x99\x99\x99\x99\x99\xb9\x3f",
-                   8);
-        str_append(&b, be ? "\x40\x8f\x40\0\0\0\0\0" : "\0\0\0\0\0\x40\x8f\x40", 8);
-        put_text(&b, x, 0x0020000d, "UI", "1.2.3");
-        put_text(&b, x, 0x0020000e, "UI", "1.2.3.5");
-        put_text(&b, x, 0x00280008, "IS", "12");
-        put_head(&b, x, 0x00280009, "AT", 8);
-        put16(&b, be, 0x0018), put16(&b, be, 0x1063), put16(&b, be, 0x0054), put16(&b, be, 0x00ab);
-        put_head(&b, x, 0x00280010, "US", 2);
-        put16(&b, be, 512);
-        put_head(&b, x, 0x00280011, "US", 4);
-        put16(&b, be, 640), put16(&b, be, 65535);
-        put_head(&b, x, 0x00280106, x->explicit_vr ? "SS" : "US", 2);
-        put16(&b, be, 0xfffe);
+        build_one(&b, x);
         assert_int_equal(run(m, x, &b, NULL), SCAN_DONE);
 
         check(m, "SeriesDescription", "Schädel \"nativ\"");

@@ -4,6 +4,7 @@
  */
 #include "pg/pg.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <postgresql/libpq-fe.h>
 #include <poll.h>
@@ -252,44 +253,78 @@ void pg_result_free(struct pg_result *r)
     PQclear((PGresult *)(void *)r);
 }
 
-void pg_array_begin(struct str *s)
+/* ---- arrays ---- */
+
+enum { ARRAY_HEADER = 20, ARRAY_COUNT_AT = 12, TEXT_OID = 25, PARAMS_MAX = 64 };
+
+static void put_int(char *at, uint32_t v)
 {
-    str_clear(s);
-    str_putc(s, '{');
+    v = htonl(v);
+    memcpy(at, &v, sizeof v);
 }
 
-static void array_comma(struct str *s)
+static void append_int(struct str *s, uint32_t v)
 {
-    if (s->len > 1)
-        str_putc(s, ',');
+    char bytes[4];
+    put_int(bytes, v);
+    str_append(s, bytes, sizeof bytes);
+}
+
+/* Dimensions, has-nulls, element type; then per dimension its length and lower bound. The length is
+ * counted up in place. */
+void pg_array_begin(struct str *s)
+{
+    static const uint32_t header[] = {1, 1, TEXT_OID, 0, 1};
+    str_clear(s);
+    for (size_t i = 0; i < ARRAY_LEN(header); i++)
+        append_int(s, header[i]);
+}
+
+static void array_count(struct str *s)
+{
+    uint32_t n;
+    memcpy(&n, s->data + ARRAY_COUNT_AT, sizeof n);
+    put_int(s->data + ARRAY_COUNT_AT, ntohl(n) + 1);
 }
 
 void pg_array_add(struct str *s, const char *value, size_t n)
 {
-    array_comma(s);
-    str_putc(s, '"');
-    while (n > 0) {
-        size_t plain = 0;
-        while (plain < n && value[plain] != '"' && value[plain] != '\\')
-            plain++;
-        str_append(s, value, plain);
-        if (plain == n)
-            break;
-        str_putc(s, '\\');
-        str_putc(s, value[plain]);
-        value += plain + 1;
-        n -= plain + 1;
-    }
-    str_putc(s, '"');
+    array_count(s);
+    append_int(s, (uint32_t)n);
+    str_append(s, value, n);
 }
 
 void pg_array_add_null(struct str *s)
 {
-    array_comma(s);
-    str_puts(s, "NULL");
+    array_count(s);
+    append_int(s, UINT32_MAX);
 }
 
 void pg_array_end(struct str *s)
 {
-    str_putc(s, '}');
+    if (s->len == ARRAY_HEADER) {
+        put_int(s->data, 0); /* an empty array has no dimension */
+        s->len = ARRAY_COUNT_AT;
+    }
+}
+
+int pg_query_arrays(struct pg *c, struct pg_result **out, const char *sql, int n,
+                    const struct str *arrays, struct err *e)
+{
+    const char *values[PARAMS_MAX];
+    int lengths[PARAMS_MAX], formats[PARAMS_MAX];
+    if (!c->conn)
+        return err_set(e, ERR_RETRY, 0, "postgres: not connected");
+    if (n > PARAMS_MAX)
+        return err_set(e, ERR_FATAL, 0, "postgres: %d parameters", n);
+    for (int i = 0; i < n; i++) {
+        if (arrays[i].len > INT32_MAX)
+            return err_set(e, ERR_REJECT, 0, "postgres: a column of %zu bytes", arrays[i].len);
+        values[i] = arrays[i].data;
+        lengths[i] = (int)arrays[i].len;
+        formats[i] = 1;
+    }
+    PQsetnonblocking(c->conn, 1);
+    int sent = PQsendQueryParams(c->conn, sql, n, NULL, values, lengths, formats, 0);
+    return finish(c, sent, out, e);
 }

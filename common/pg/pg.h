@@ -45,11 +45,15 @@ const char *pg_value(const struct pg_result *r, int row, int column);
 int64_t pg_int(const struct pg_result *r, int row, int column, int64_t if_null);
 void pg_result_free(struct pg_result *r);
 
-/* A text[] parameter from values (NULL elements allowed); append to one str per column. */
+/* Columns of many rows as text[] parameters, in Postgres' binary form (several times cheaper than
+ * array literals on both sides). begin clears; NULL elements are allowed. The SQL casts: $1::text[]. */
 void pg_array_begin(struct str *s);
 void pg_array_add(struct str *s, const char *value, size_t n);
 void pg_array_add_null(struct str *s);
 void pg_array_end(struct str *s);
+/* As pg_query; every parameter is such an array. */
+int pg_query_arrays(struct pg *c, struct pg_result **out, const char *sql, int n,
+                    const struct str *arrays, struct err *e) MUST_CHECK;
 
 /* schemas/sql/NNNN_name.sql, embedded. Applies what is missing, one transaction each, under an
  * advisory lock. check only: -1 if the database is behind (ERR_RETRY) or ahead (fine). */

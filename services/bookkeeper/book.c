@@ -1,4 +1,5 @@
-/* Batches into Postgres: rows of each kind, members of the decisions, positions by compare-and-set. */
+/* Batches into Postgres: rows of each kind, members of the decisions, positions by compare-and-set.
+ */
 #include "bookkeeper/book.h"
 
 #include <inttypes.h>
@@ -75,8 +76,8 @@ static int read_position(struct book *b, struct kafka_partition *part, struct er
                  2, (const char *const[]){part->topic, partition}, e) != 0)
         return -1;
     int64_t next = pg_int(r, 0, 0, -1);
-    *vec_push(&b->positions) = (struct position){mem_strdup(part->topic), part->partition, next,
-                                                 pg_int(r, 0, 1, -1)};
+    *vec_push(&b->positions) =
+        (struct position){mem_strdup(part->topic), part->partition, next, pg_int(r, 0, 1, -1)};
     part->start = next >= 0 ? next : KAFKA_START;
     pg_result_free(r);
     return 0;
@@ -127,24 +128,24 @@ static int write_positions(struct book *b, const struct plan_position *after, st
         add_number(&c[3], after[i].next);
         add_number(&c[4], after[i].newest_claim);
     }
-    const char *params[5];
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 5; i++)
         pg_array_end(&c[i]);
-        params[i] = str_cstr(&c[i]);
-    }
     struct pg_result *r;
-    if (pg_query(b->pg, &r,
-                 "UPDATE positions o SET next_offset=n.new,newest_claim=n.claim,at=now()"
-                 " FROM unnest($1::text[],$2::int[],$3::bigint[],$4::bigint[],$5::bigint[])"
-                 " AS n (topic,partition,old,new,claim) WHERE o.topic=n.topic AND"
-                 " o.partition=n.partition AND o.next_offset=n.old",
-                 5, params, e) != 0)
+    if (pg_query_arrays(
+            b->pg, &r,
+            "UPDATE positions o SET next_offset=n.new::bigint,newest_claim=n.claim::bigint,"
+            "at=now() FROM unnest($1::text[],$2::text[],$3::text[],$4::text[],$5::text[])"
+            " AS n (topic,partition,old,new,claim) WHERE o.topic=n.topic AND"
+            " o.partition=n.partition::int AND o.next_offset=n.old::bigint",
+            5, c, e) != 0)
         return -1;
     int64_t moved = pg_affected(r);
     pg_result_free(r);
     if (moved != changed)
-        return err_set(e, ERR_FATAL, 0, "%" PRId64 " of %" PRId64 " positions are not where this"
-                       " bookkeeper left them", changed - moved, changed);
+        return err_set(e, ERR_FATAL, 0,
+                       "%" PRId64 " of %" PRId64 " positions are not where this"
+                       " bookkeeper left them",
+                       changed - moved, changed);
     return 0;
 }
 
@@ -156,7 +157,6 @@ static int write_kind(struct book *b, enum plan_kind k, struct err *e)
     plan_rows *rows = &b->plan.rows[k];
     if (rows->n == 0)
         return 0;
-    const char *params[PLAN_COLUMNS];
     for (size_t c = 0; c < info->n; c++) {
         struct str *s = &b->columns[c];
         pg_array_begin(s);
@@ -168,9 +168,8 @@ static int write_kind(struct book *b, enum plan_kind k, struct err *e)
                 pg_array_add_null(s);
         }
         pg_array_end(s);
-        params[c] = str_cstr(s);
     }
-    if (pg_query(b->pg, NULL, info->sql, (int)info->n, params, e) != 0)
+    if (pg_query_arrays(b->pg, NULL, info->sql, (int)info->n, b->columns, e) != 0)
         return err_wrap(e, "%s", info->name);
     vec_clear(rows);
     return 0;

@@ -15,12 +15,12 @@ struct book *book_new(const char *conninfo, struct objstore *store);
 void book_free(struct book *b);
 
 /* Where to read each partition from, and its newest claim; a new partition begins at its start. */
-int book_positions(struct book *b, struct kafka_partition *parts, size_t n, struct err *e)
-    MUST_CHECK;
+int book_positions(struct book *b, struct kafka_partition *parts, size_t n,
+                   struct err *e) MUST_CHECK;
 /* All or nothing. RETRY: again; REJECT: one of the records cannot be written; FATAL: another
  * bookkeeper has gone on from here, or this batch is in already: ask for the positions again. */
-int book_batch(struct book *b, const struct kafka_record *records, size_t n, struct err *e)
-    MUST_CHECK;
+int book_batch(struct book *b, const struct kafka_record *records, size_t n,
+               struct err *e) MUST_CHECK;
 
 /* Decisions whose manifest could not be read with their record: tries again, and gives up on those
  * that are older than 2 minutes. */

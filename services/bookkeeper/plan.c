@@ -53,9 +53,20 @@ static const char *keep(struct plan *p, struct str *s)
     return copy;
 }
 
+/* Decoded text is valid UTF-8, and mostly needs no escaping. */
 static void put_json(struct str *s, const char *text)
 {
-    str_json(s, text ? text : "", text ? strlen(text) : 0);
+    size_t n = 0;
+    while (text && (unsigned char)text[n] >= 0x20 && text[n] != '"' && text[n] != '\\')
+        n++;
+    if (text && text[n]) {
+        str_json(s, text, strlen(text));
+        return;
+    }
+    str_reserve(s, n + 3);
+    str_putc(s, '"');
+    str_append(s, text, n);
+    str_putc(s, '"');
 }
 
 static const char *json_pairs(struct plan *p, const struct row_pairs *pairs)
@@ -200,12 +211,11 @@ static void plan_asked(struct plan *p, const struct row_list *tasks,
                       rows_at(struct event_delivery_requested, deliveries, i), r);
 }
 
-static void want_manifest(struct plan *p, const char *decision,
-                          const struct event_manifest_ref *m)
+static void want_manifest(struct plan *p, const char *decision, const struct event_manifest_ref *m)
 {
     if (m->key)
-        *vec_push(&p->manifests) = (struct plan_manifest){
-            decision, m->key, m->sha256, p->rows[PLAN_DECISION].n - 1};
+        *vec_push(&p->manifests) =
+            (struct plan_manifest){decision, m->key, m->sha256, p->rows[PLAN_DECISION].n - 1};
 }
 
 enum { DECISION_MEMBERS_AT = 26 };
@@ -259,8 +269,8 @@ static void plan_task_finished(struct plan *p, const struct event_task_finished 
 static void plan_progress(struct plan *p, const struct event_delivery_progress *d,
                           const struct kafka_record *r)
 {
-    static const char *const states[] = {"open",   "delivered", "repeated", "not-accepted",
-                                         "failed", "cancelled"};
+    static const char *const states[] = {"open",         "delivered", "repeated",
+                                         "not-accepted", "failed",    "cancelled"};
     for (size_t i = 0; i < d->outcomes.n; i++) {
         const struct event_member_outcome *o =
             rows_at(struct event_member_outcome, &d->outcomes, i);
@@ -337,12 +347,18 @@ static int64_t claim_of(const struct kafka_record *r)
 static const char *choice_id(const struct event *ev)
 {
     switch (ev->type) {
-    case EVENT_SERIES_DECIDED: return ev->decided.decision;
-    case EVENT_STUDY_DECIDED: return ev->study_decided.decision;
-    case EVENT_TASK_STARTED: return ev->task_started.task;
-    case EVENT_TASK_FINISHED: return ev->task_finished.task;
-    case EVENT_DELIVERY_FINISHED: return ev->finished.delivery;
-    default: return ev->id;
+    case EVENT_SERIES_DECIDED:
+        return ev->decided.decision;
+    case EVENT_STUDY_DECIDED:
+        return ev->study_decided.decision;
+    case EVENT_TASK_STARTED:
+        return ev->task_started.task;
+    case EVENT_TASK_FINISHED:
+        return ev->task_finished.task;
+    case EVENT_DELIVERY_FINISHED:
+        return ev->finished.delivery;
+    default:
+        return ev->id;
     }
 }
 
@@ -358,10 +374,18 @@ static void plan_body(struct plan *p, const struct event *ev, int64_t claim,
                       const struct kafka_record *r)
 {
     switch (ev->type) {
-    case EVENT_INSTANCE_STORED: plan_stored(p, &ev->stored, r); return;
-    case EVENT_ASSOCIATION_ENDED: plan_ended(p, &ev->ended, r); return;
-    case EVENT_SERIES_DECIDED: plan_series_decided(p, &ev->decided, claim, r); return;
-    case EVENT_STUDY_DECIDED: plan_study_decided(p, &ev->study_decided, claim, r); return;
+    case EVENT_INSTANCE_STORED:
+        plan_stored(p, &ev->stored, r);
+        return;
+    case EVENT_ASSOCIATION_ENDED:
+        plan_ended(p, &ev->ended, r);
+        return;
+    case EVENT_SERIES_DECIDED:
+        plan_series_decided(p, &ev->decided, claim, r);
+        return;
+    case EVENT_STUDY_DECIDED:
+        plan_study_decided(p, &ev->study_decided, claim, r);
+        return;
     case EVENT_TASK_REQUESTED:
         plan_task(p, PLAN_TASK_REQUESTED, &ev->task_requested, r);
         return;
@@ -372,20 +396,33 @@ static void plan_body(struct plan *p, const struct event *ev, int64_t claim,
     case EVENT_TASK_HEARTBEAT:
         CELLS(p, PLAN_TASK_HEARTBEAT, ev->task_started.task, number(p, r->timestamp));
         return;
-    case EVENT_TASK_FINISHED: plan_task_finished(p, &ev->task_finished, r); return;
+    case EVENT_TASK_FINISHED:
+        plan_task_finished(p, &ev->task_finished, r);
+        return;
     case EVENT_DELIVERY_REQUESTED:
         plan_delivery(p, PLAN_DELIVERY_REQUESTED, &ev->requested, r);
         return;
-    case EVENT_DELIVERY_PROGRESS: plan_progress(p, &ev->progress, r); return;
-    case EVENT_DELIVERY_ATTEMPTED: plan_attempted(p, &ev->attempted, r); return;
-    case EVENT_DELIVERY_FINISHED: plan_finished(p, &ev->finished, r); return;
-    case EVENT_RECORD_REJECTED: plan_rejected(p, &ev->rejected, r); return;
-    case EVENT_CONFIG_CURRENT: return;
+    case EVENT_DELIVERY_PROGRESS:
+        plan_progress(p, &ev->progress, r);
+        return;
+    case EVENT_DELIVERY_ATTEMPTED:
+        plan_attempted(p, &ev->attempted, r);
+        return;
+    case EVENT_DELIVERY_FINISHED:
+        plan_finished(p, &ev->finished, r);
+        return;
+    case EVENT_RECORD_REJECTED:
+        plan_rejected(p, &ev->rejected, r);
+        return;
+    case EVENT_CONFIG_CURRENT:
+        return;
     case EVENT_DISMISSED:
         plan_dismissed(p, &ev->note, r);
         plan_event(p, ev, r);
         return;
-    default: plan_event(p, ev, r); return;
+    default:
+        plan_event(p, ev, r);
+        return;
     }
 }
 

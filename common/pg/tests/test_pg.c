@@ -92,10 +92,10 @@ static void test_arrays_keep_every_byte(void **state)
     struct err e;
     struct pg_result *r;
     struct pg *c = cluster_connect(&cluster);
-    assert_int_equal(pg_query(c, &r,
-                              "SELECT v FROM unnest($1::text[]) WITH ORDINALITY u(v, n)"
-                              " ORDER BY n",
-                              1, (const char *const[]){str_cstr(&a)}, &e),
+    assert_int_equal(pg_query_arrays(c, &r,
+                                     "SELECT v FROM unnest($1::text[]) WITH ORDINALITY u(v, n)"
+                                     " ORDER BY n",
+                                     1, &a, &e),
                      0);
     assert_int_equal(pg_rows(r), ARRAY_LEN(values));
     for (size_t i = 0; i < ARRAY_LEN(values); i++)
@@ -106,9 +106,7 @@ static void test_arrays_keep_every_byte(void **state)
     pg_result_free(r);
     pg_array_begin(&a);
     pg_array_end(&a);
-    assert_int_equal(pg_query(c, &r, "SELECT * FROM unnest($1::text[])", 1,
-                              (const char *const[]){str_cstr(&a)}, &e),
-                     0);
+    assert_int_equal(pg_query_arrays(c, &r, "SELECT * FROM unnest($1::text[])", 1, &a, &e), 0);
     assert_int_equal(pg_rows(r), 0);
     pg_result_free(r);
     str_free(&a);

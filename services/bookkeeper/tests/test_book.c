@@ -45,9 +45,12 @@ static int empty(void **state)
 {
     (void)state;
     struct err e;
-    assert_int_equal(pg_exec(look, "TRUNCATE positions, receipts, studies, series, decisions,"
-                                   " members, void_choices, tasks, deliveries, delivery_members,"
-                                   " associations, events, rejected", &e), 0);
+    assert_int_equal(pg_exec(look,
+                             "TRUNCATE positions, receipts, studies, series, decisions,"
+                             " members, void_choices, tasks, deliveries, delivery_members,"
+                             " associations, events, rejected",
+                             &e),
+                     0);
     return 0;
 }
 
@@ -55,34 +58,51 @@ static int empty(void **state)
 
 static struct event stored(const char *receipt)
 {
-    static struct row_pair tags[] = {{"PatientID", "P \"1\""}, {"AccessionNumber", "A1"},
-                                     {"Modality", "CT"},       {"StudyDescription", "M\xc3\xbcller"}};
+    static struct row_pair tags[] = {{"PatientID", "P \"1\""},
+                                     {"AccessionNumber", "A1"},
+                                     {"Modality", "CT"},
+                                     {"StudyDescription", "M\xc3\xbcller"}};
     return (struct event){
         .type = EVENT_INSTANCE_STORED,
-        .stored = {.receipt = receipt, .key = "instances/k", .size = 11, .study = "1.2",
-                   .series = "1.2.3", .sop = "1.2.3.4",
+        .stored = {.receipt = receipt,
+                   .key = "instances/k",
+                   .size = 11,
+                   .study = "1.2",
+                   .series = "1.2.3",
+                   .sop = "1.2.3.4",
                    .sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-                   .source = {.name = "ct"}, .received_at = "2026-11-24T10:00:00.000Z",
+                   .source = {.name = "ct"},
+                   .received_at = "2026-11-24T10:00:00.000Z",
                    .tags = {tags, ARRAY_LEN(tags)}}};
 }
 
 static struct event_delivery_requested requested(void)
 {
-    return (struct event_delivery_requested){.delivery = "del1", .decision = "dec1",
-                                             .target = "pacs", .study = "1.2", .series = "1.2.3",
-                                             .manifest = {.key = "manifests/m1"}, .members = 2};
+    return (struct event_delivery_requested){.delivery = "del1",
+                                             .decision = "dec1",
+                                             .target = "pacs",
+                                             .study = "1.2",
+                                             .series = "1.2.3",
+                                             .manifest = {.key = "manifests/m1"},
+                                             .members = 2};
 }
 
 static struct event decided(struct event_delivery_requested *d)
 {
     static struct event_window w = {.first = 0, .last = 2, .last_receipt = "r3", .n = 3};
     *d = requested();
-    return (struct event){
-        .type = EVENT_SERIES_DECIDED,
-        .decided = {.decision = "dec1", .study = "1.2", .series = "1.2.3", .window = &w,
-                    .opened_at = "2026-11-24T10:00:00.000Z",
-                    .closed_at = "2026-11-24T10:00:09.000Z", .manifest = {.key = "manifests/m1"},
-                    .addition = 1, .revision = "1-aa", .keep = 60, .deliveries = {d, 1}}};
+    return (struct event){.type = EVENT_SERIES_DECIDED,
+                          .decided = {.decision = "dec1",
+                                      .study = "1.2",
+                                      .series = "1.2.3",
+                                      .window = &w,
+                                      .opened_at = "2026-11-24T10:00:00.000Z",
+                                      .closed_at = "2026-11-24T10:00:09.000Z",
+                                      .manifest = {.key = "manifests/m1"},
+                                      .addition = 1,
+                                      .revision = "1-aa",
+                                      .keep = 60,
+                                      .deliveries = {d, 1}}};
 }
 
 static struct event progress(struct event_member_outcome *o, size_t n, int64_t attempt)
@@ -93,16 +113,18 @@ static struct event progress(struct event_member_outcome *o, size_t n, int64_t a
 
 static struct event delivery_finished(void)
 {
-    return (struct event){.type = EVENT_DELIVERY_FINISHED,
-                          .finished = {.delivery = "del1", .outcome = OUTCOME_DELIVERED,
-                                       .delivered = 1, .repeated = 1}};
+    return (struct event){
+        .type = EVENT_DELIVERY_FINISHED,
+        .finished = {
+            .delivery = "del1", .outcome = OUTCOME_DELIVERED, .delivered = 1, .repeated = 1}};
 }
 
 static void put_manifest(const char *key)
 {
     static const char text[] =
         "{\"decision\":\"dec1\",\"members\":[{\"receipt\":\"r1\",\"key\":\"a\",\"size\":1,"
-        "\"sop\":\"1\",\"sha256\":\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\""
+        "\"sop\":\"1\",\"sha256\":"
+        "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\""
         "},{\"receipt\":\"r3\",\"key\":\"c\",\"size\":1,\"sop\":\"2\",\"sha256\":"
         "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"}],\"duplicate\":["
         "{\"receipt\":\"r2\",\"key\":\"b\",\"sop\":\"1\",\"size\":1,\"of\":0}]}";
@@ -145,7 +167,8 @@ static void feed(const char *topic, const struct event *events, const int64_t *c
 
 static void feed_instances(void)
 {
-    feed(INSTANCE, (struct event[]){stored("r1"), stored("r2"), stored("r3"), stored("r1")}, NULL, 4);
+    feed(INSTANCE, (struct event[]){stored("r1"), stored("r2"), stored("r3"), stored("r1")}, NULL,
+         4);
 }
 
 static void feed_decision(void)
@@ -181,7 +204,8 @@ static void check_story(void)
         {"SELECT tags->>'PatientID' FROM receipts WHERE receipt='r2'", "P \"1\""},
         {"SELECT \"offset\" FROM receipts WHERE receipt='r1'", "3"}, /* the newest announcement */
         {"SELECT string_agg(concat(role, position, receipt, COALESCE(of, 9)), ' ' ORDER BY role,"
-         " position) FROM members", "member0r19 member1r39 duplicate0r20"},
+         " position) FROM members",
+         "member0r19 member1r39 duplicate0r20"},
         {"SELECT description || patient_id FROM studies", "M\xc3\xbcllerP \"1\""},
         {"SELECT accession || modality || source FROM series", "A1CTct"},
         {"SELECT concat(reason, n, keep_seconds, closed_at - opened_at) FROM decisions",
@@ -191,7 +215,8 @@ static void check_story(void)
          "deliveredpacs2111"},
         {"SELECT count(asked_at) + count(requested_at) + count(finished_at) FROM deliveries", "3"},
         {"SELECT string_agg(position || ':' || state, ' ' ORDER BY position)"
-         " FROM delivery_members", "0:delivered 1:repeated"},
+         " FROM delivery_members",
+         "0:delivered 1:repeated"},
         {"SELECT count(*) FROM void_choices", "0"},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
@@ -258,7 +283,8 @@ static void test_void_choices_change_nothing(void **state)
     feed(DELIVERY, (struct event[]){delivery_finished()}, (const int64_t[]){0}, 1);
     assert_string_equal(cluster_one(look, "SELECT state FROM deliveries"), "requested");
     assert_string_equal(cluster_one(look, "SELECT type || id || claim || newest_claim"
-                                          " FROM void_choices"), "delivery.finisheddel102");
+                                          " FROM void_choices"),
+                        "delivery.finisheddel102");
     feed(DELIVERY, (struct event[]){delivery_finished()}, (const int64_t[]){2}, 1);
     assert_string_equal(cluster_one(look, "SELECT state FROM deliveries"), "delivered");
 }
@@ -305,8 +331,11 @@ static void test_a_missing_manifest_is_awaited_then_marked(void **state)
     assert_string_equal(cluster_one(look, "SELECT count(*) FROM members"), "3");
     assert_string_equal(cluster_one(look, "SELECT count(*) FROM receipts"), "3");
     /* older: marked */
-    assert_int_equal(pg_exec(look, "UPDATE decisions SET decided_at = now() - interval '3 minutes',"
-                                   " members_at = NULL, manifest_key = 'manifests/never'", &e), 0);
+    assert_int_equal(pg_exec(look,
+                             "UPDATE decisions SET decided_at = now() - interval '3 minutes',"
+                             " members_at = NULL, manifest_key = 'manifests/never'",
+                             &e),
+                     0);
     assert_int_equal(book_pending(b, &e), 0);
     assert_string_equal(cluster_one(look, "SELECT members_error IS NOT NULL FROM decisions"), "t");
     book_free(b);
@@ -316,29 +345,38 @@ static void test_tasks_events_and_the_rest_reach_their_tables(void **state)
 {
     (void)state;
     struct event_step step = {.module = "lung", .settings = SLICE("{\"a\":1}")};
-    struct event_task_requested want = {.task = "t1", .decision = "dec1", .rule = "r",
-                                        .study = "1.2", .manifest = {.key = "m"},
+    struct event_task_requested want = {.task = "t1",
+                                        .decision = "dec1",
+                                        .rule = "r",
+                                        .study = "1.2",
+                                        .manifest = {.key = "m"},
                                         .steps = {&step, 1}};
     struct event task = {.type = EVENT_TASK_REQUESTED, .task_requested = want};
     struct event begun = {.type = EVENT_TASK_STARTED,
                           .task_started = {.task = "t1", .attempt = 1, .owner = "p1"}};
     struct event beat = begun;
     beat.type = EVENT_TASK_HEARTBEAT;
-    struct event ended = {.type = EVENT_TASK_FINISHED,
-                          .task_finished = {.task = "t1", .attempt = 1, .outcome = OUTCOME_FAILED,
-                                            .reason = "exit 1"}};
+    struct event ended = {
+        .type = EVENT_TASK_FINISHED,
+        .task_finished = {
+            .task = "t1", .attempt = 1, .outcome = OUTCOME_FAILED, .reason = "exit 1"}};
     feed("talaria.test.task", (struct event[]){task, begun, beat, ended},
          (const int64_t[]){-1, 0, -1, 0}, 4);
     struct event note = {.type = EVENT_DISMISSED,
                          .note = {.kind = "task", .name = "t1", .by = "eva", .why = "known"}};
     struct event_series_count counts[] = {{"1.2.3", 3}, {"1.2.4", 5}};
     struct event gone = {.type = EVENT_ASSOCIATION_ENDED,
-                         .ended = {.association = "as1", .outcome = ASSOCIATION_RELEASED,
-                                   .study = "1.2", .series = {counts, 2}}};
+                         .ended = {.association = "as1",
+                                   .outcome = ASSOCIATION_RELEASED,
+                                   .study = "1.2",
+                                   .series = {counts, 2}}};
     struct row_pair header = {"study", "1.2"};
     struct event rejected = {.type = EVENT_RECORD_REJECTED,
-                             .rejected = {.topic = INSTANCE, .offset = 9, .stage = "decide",
-                                          .error = "bad", .headers = {&header, 1}}};
+                             .rejected = {.topic = INSTANCE,
+                                          .offset = 9,
+                                          .stage = "decide",
+                                          .error = "bad",
+                                          .headers = {&header, 1}}};
     feed(EVENT, &note, NULL, 1);
     feed(INSTANCE, &gone, NULL, 1);
     feed("talaria.test.dlq", &rejected, NULL, 1);

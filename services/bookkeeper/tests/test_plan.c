@@ -209,9 +209,9 @@ static void test_members_count_through_parts(void **state)
     plan_members(&p, "d", &m, &at);
     assert_int_equal(at.members, 4);
     assert_int_equal(at.superseded, 2);
-    static const char *const want[][3] = {{"member", "0", NULL},     {"member", "1", NULL},
-                                          {"superseded", "0", "1"},  {"member", "2", NULL},
-                                          {"member", "3", NULL},     {"superseded", "1", "3"}};
+    static const char *const want[][3] = {{"member", "0", NULL},    {"member", "1", NULL},
+                                          {"superseded", "0", "1"}, {"member", "2", NULL},
+                                          {"member", "3", NULL},    {"superseded", "1", "3"}};
     assert_int_equal(p.rows[PLAN_MEMBER].n, ARRAY_LEN(want));
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
         const char *const *got = p.rows[PLAN_MEMBER].items[i].cells;

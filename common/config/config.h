@@ -133,7 +133,7 @@ enum config_mismatch { MISMATCH_NONE, MISMATCH_ADDRESS, MISMATCH_CALLING, MISMAT
 const struct config_source *config_match_source(const struct config_snapshot *s,
                                                 const struct config_sender *sender,
                                                 enum config_mismatch *why);
-/* Glob with * and ?, whole string; case-sensitive. Linear time. */
+/* Glob with * and ?, whole string; case-sensitive. At most length × length steps. */
 bool config_glob(const char *pattern, const char *text);
 
 #ifdef __cplusplus

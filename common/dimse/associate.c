@@ -90,8 +90,8 @@ static bool check_context(struct check *k, const struct item *it)
     while ((more = next_item(&c, &sub)) > 0) {
         if (sub.type != ITEM_ABSTRACT && sub.type != ITEM_TRANSFER)
             continue;
-        if (sub.n == 0 || sub.n > 64)
-            return no(k, "syntax UID length");
+        if (sub.n == 0 || sub.n > 64 || sub.p[0] <= ' ')
+            return no(k, "syntax UID");
         if (sub.type == ITEM_ABSTRACT)
             abstracts++;
         else

@@ -9,6 +9,7 @@
 #include <dcmtk/dcmnet/dcmlayer.h>
 #include <dcmtk/dcmnet/dcmtrans.h>
 #include <dcmtk/dcmnet/dul.h>
+#include <dcmtk/dcmdata/dcuid.h>
 #include <dcmtk/oflog/oflog.h>
 
 #include <cstdlib>
@@ -197,8 +198,10 @@ int build_answer(struct negotiation *g, const struct dimse_context *contexts,
              PART10_IMPLEMENTATION_UID);
     str_copy(p->ourImplementationVersionName, sizeof p->ourImplementationVersionName,
              DIMSE_VERSION_NAME);
-    /* DCMTK refuses to write empty titles; the real bytes are echoed afterwards */
+    /* DCMTK refuses to write what is empty; the real titles are echoed afterwards */
     ASC_setAPTitles(p, "A", "A", "A");
+    str_copy(p->DULparams.applicationContextName, sizeof p->DULparams.applicationContextName,
+             UID_StandardApplicationContext);
     p->theirMaxPDUReceiveSize = ASC_MINIMUMPDUSIZE; /* sizes a send buffer that we never use */
     if (c.good())
         c = ASC_acknowledgeAssociation(g->assoc);

@@ -120,6 +120,11 @@ static void test_items(void **state)
          "\x40\0\0\4"
          "1.3",
          18, ASSOCIATE_MALFORMED},
+        {"NUL syntax", false, 0x20,
+         "\3\0\0\0\x30\0\0\3"
+         "1.2"
+         "\x40\0\0\2\0\0",
+         17, ASSOCIATE_MALFORMED},
         {"empty syntax", false, 0x20,
          "\3\0\0\0\x30\0\0\0\x40\0\0\3"
          "1.3",

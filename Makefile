@@ -8,11 +8,31 @@ include common/build/flags.mk
 include common/build/libs.mk
 include common/build/rules.mk
 
-.PHONY: help all unit clean
+JOBS ?= $(shell nproc)
+PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
+
+.PHONY: help deps all run down test unit unit-programs scenarios lint bench benches fuzz fuzz-run check-trixie docs \
+        compdb clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
+deps: ## install what is missing (Debian packages, Kafka's jars); starts no daemon
+	@common/build/deps.sh build run test kafka
+
+run: ## install, build, start everything on this machine, send a demo study and show its way
+	@common/build/deps.sh build run kafka
+	@$(MAKE) -j$(JOBS) VARIANT=release all
+	@deploy/local/up.sh
+	@deploy/local/demo.sh
+
+down: ## stop what `make run` started; data stay
+	@deploy/local/down.sh
+
+test: ## install, build VARIANT=check, unit, simulation and scenario tests, lint
+	@common/build/test.sh
+
 all: $(PROGRAMS) ## build every service and the command line (VARIANT=release|check|tsan|cov)
+	@mkdir -p bin && ln -sfn ../build/release/bin/talaria bin/talaria
 
 unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS)
 
@@ -24,7 +44,34 @@ unit-%:
 	@$(MAKE) $(filter $(B)/tests/$*/%,$(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS))
 	@common/build/run-units.sh $(filter $(B)/tests/$*/%,$(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS))
 
+scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
+	@$(PYTEST) integration-tests/scenarios/$(ONLY) $(if $(K),-k "$(K)")
+
+lint: ## rules of the tree: borders, lengths, forbidden calls, headers alone, generated files
+	@common/build/lint.sh
+
 benches: $(BENCHES)
 
-clean: ## remove build/
+bench: ## measure: ours, peers, ratio (release build)
+	@common/build/deps.sh build run test kafka
+	@$(MAKE) -j$(JOBS) VARIANT=release all benches
+	@common/build/bench.sh $(BENCHES)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS=60 under libFuzzer
+	@common/build/deps.sh build fuzz
+	@$(MAKE) -j$(JOBS) VARIANT=fuzz fuzz-run
+
+fuzz-run: $(FUZZ_TESTS)
+	@common/build/fuzz.sh $^
+
+check-trixie: ## build and unit tests in a Debian 13 root
+	@common/build/trixie.sh
+
+docs: all ## write the references that programs print about themselves
+	@common/build/generated.sh write
+
+compdb: ## compile_commands.json for editors
+	@$(MAKE) -Bn VARIANT=check all unit-programs benches | common/build/compdb.py
+
+clean: ## remove build/ (not var/, not the cache)
 	rm -rf build

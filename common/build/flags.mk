@@ -1,5 +1,5 @@
 # Compilers and flags. Variants: release (what ships), check (ASan, UBSan, failpoints, -Werror),
-# tsan (ThreadSanitizer, failpoints), cov (gcov).
+# tsan (ThreadSanitizer, failpoints), cov (gcov), fuzz (clang's libFuzzer; only for fuzz programs).
 VARIANT ?= release
 CC      ?= gcc
 CXX     ?= g++
@@ -28,6 +28,9 @@ OPT_check   := -O1 -DFAILPOINTS=1 -fsanitize=address,undefined -fno-sanitize-rec
 OPT_tsan    := -O1 -DFAILPOINTS=1 -fsanitize=thread -Werror
 OPT_cov     := -O0 -DFAILPOINTS=1 --coverage
 
+OPT_fuzz    := -O1 -DFAILPOINTS=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+LDOPT_fuzz  := -fsanitize=fuzzer,address,undefined
 LDOPT_check := -fsanitize=address,undefined
 LDOPT_tsan  := -fsanitize=thread
 LDOPT_cov   := --coverage
@@ -35,3 +38,10 @@ LDOPT_cov   := --coverage
 CFLAGS   = -std=gnu17 $(COMMON) $(WARN) $(WARN_C) $(HARDEN) $(OPT_$(VARIANT)) $(EXTRA)
 CXXFLAGS = -std=gnu++17 $(COMMON) $(WARN) $(HARDEN) $(OPT_$(VARIANT)) $(EXTRA)
 LDFLAGS  = $(HARDEN_LINK) $(LDOPT_$(VARIANT)) -pthread
+
+ifeq ($(VARIANT),fuzz)
+CC      := $(lastword $(sort $(notdir $(wildcard /usr/bin/clang-[0-9][0-9]))))
+CXX     := $(subst clang,clang++,$(CC))
+HARDEN  := -fPIE
+LDFLAGS  = -pie $(LDOPT_fuzz) -pthread
+endif

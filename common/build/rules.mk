@@ -47,11 +47,14 @@ endef
 own_objects = $(filter-out %/main.o,$(OBJ_$(1)))
 tests_of = $(wildcard $(1)/tests/$(2)_*.c)
 
+# replays a corpus; in VARIANT=fuzz libFuzzer has a main of its own
+FUZZ_MAIN := $(if $(filter-out fuzz,$(VARIANT)),$(B)/common/testkit/fuzz_replay.o)
+
 define tests_of_library
 $(foreach t,$(call tests_of,common/$(1),test) $(call tests_of,common/$(1),bench),\
   $(eval $(call test_program,$(t),$(1),,$(1))))
 $(foreach t,$(call tests_of,common/$(1),fuzz),\
-  $(eval $(call test_program,$(t),$(1),$(B)/common/testkit/fuzz_replay.o,$(1))))
+  $(eval $(call test_program,$(t),$(1),$(FUZZ_MAIN),$(1))))
 UNIT_TESTS += $(foreach t,$(call tests_of,common/$(1),test),$(B)/tests/$(1)/$(basename $(notdir $(t))))
 FUZZ_TESTS += $(foreach t,$(call tests_of,common/$(1),fuzz),$(B)/tests/$(1)/$(basename $(notdir $(t))))
 BENCHES    += $(foreach t,$(call tests_of,common/$(1),bench),$(B)/tests/$(1)/$(basename $(notdir $(t))))

@@ -1,0 +1,36 @@
+#!/bin/sh
+# make test: installs what is missing, builds VARIANT=check, then unit and simulation tests, lint, scenario
+# tests; goes on after a failure and closes with one line "N passed, N failed".
+set -u
+export VARIANT=check
+TEST_COUNTS=$(mktemp)
+export TEST_COUNTS
+trap 'rm -f "$TEST_COUNTS"' EXIT
+began=$(date +%s)
+
+part() { printf '\n== %s (%d s)\n' "$1" $(($(date +%s) - began)); }
+# A part that keeps no count of its own is one test.
+counted() {
+    n="1 0"
+    "$@" || n="0 1"
+    echo "$n" >>"$TEST_COUNTS"
+}
+
+part "what is missing"
+common/build/deps.sh build run test kafka || exit 1
+part "build"
+if ! make -j"$(nproc)" all unit-programs; then
+    printf '\nThe build failed.\n0 passed, 1 failed\n'
+    exit 1
+fi
+part "unit and simulation tests"
+make unit
+part "lint"
+counted common/build/lint.sh
+part "scenario tests"
+before=$(wc -l <"$TEST_COUNTS")
+make scenarios
+[ "$(wc -l <"$TEST_COUNTS")" -gt "$before" ] || echo "0 1" >>"$TEST_COUNTS"
+
+part "done"
+awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$TEST_COUNTS"

@@ -108,24 +108,24 @@ static int meta_next(struct meta_element *out, const uint8_t *p, size_t n)
     return 1;
 }
 
-/* Without the padding at both ends; cut to the field. */
-static void take_text(char *out, size_t cap, const struct meta_element *m)
-{
-    size_t from = 0, to = m->n;
-    while (to > from && (m->value[to - 1] == ' ' || m->value[to - 1] == '\0'))
-        to--;
-    while (from < to && m->value[from] == ' ')
-        from++;
-    size_t n = to - from < cap - 1 ? to - from : cap - 1;
-    memcpy(out, m->value + from, n);
-    out[n] = '\0';
-}
-
 static struct slice without_padding(struct slice s)
 {
     while (s.n && (s.p[s.n - 1] == '\0' || s.p[s.n - 1] == ' '))
         s.n--;
     return s;
+}
+
+/* Up to the first NUL, cut to the field, without the padding at both ends. */
+static void take_text(char *out, size_t cap, const struct meta_element *m)
+{
+    struct slice v = {m->value, strnlen(m->value, m->n)};
+    while (v.n && v.p[0] == ' ')
+        v.p++, v.n--;
+    if (v.n > cap - 1)
+        v.n = cap - 1;
+    v = without_padding(v);
+    memcpy(out, v.p, v.n);
+    out[v.n] = '\0';
 }
 
 static void take(struct part10_read *r, const struct meta_element *m, bool *ours)

@@ -205,6 +205,12 @@ static void hostile_lengths_are_cut(void **state)
     assert_int_equal(part10_parse(&r, b.data, b.len, &e), 0);
     assert_int_equal(strlen(r.sop), 64);
     assert_int_equal(strlen(r.calling_ae), 16);
+    /* what follows a NUL does not count, nor the space before it */
+    str_clear(&b);
+    put_text(&b, syntax_find(SYNTAX_EXPLICIT_LE), 0x00020010, "UI", SYNTAX_IMPLICIT_LE);
+    put_bytes(&b, syntax_find(SYNTAX_EXPLICIT_LE), 0x00020003, "UI", " 1.2 \0junk", 10);
+    assert_int_equal(part10_parse(&r, b.data, b.len, &e), 0);
+    assert_string_equal(r.sop, "1.2");
     str_free(&b);
 }
 

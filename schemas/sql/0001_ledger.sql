@@ -87,7 +87,8 @@ CREATE TABLE decisions (
     first_offset    bigint,
     last_offset     bigint,
     last_receipt    text,
-    n               bigint,
+    n               bigint, -- distinct receipts of the window: members and shadows here, plus:
+    left_out        bigint, -- those that stood in an earlier decision
     bytes           bigint,
     opened_at       timestamptz,
     closed_at       timestamptz,
@@ -253,6 +254,44 @@ CREATE TABLE rejected (
     PRIMARY KEY (topic, partition, "offset", stage)
 );
 CREATE INDEX rejected_study ON rejected (study);
+
+-- What people are shown: a failed parent whose child is open or ended well is superseded.
+CREATE VIEW delivery_status AS
+    SELECT d.*,
+           CASE WHEN d.state IN ('failed', 'cancelled', 'expired')
+                     AND EXISTS (SELECT FROM deliveries c WHERE c.parent = d.delivery
+                                 AND c.state NOT IN ('failed', 'cancelled', 'expired'))
+                THEN 'superseded' ELSE d.state::text END AS status
+    FROM deliveries d;
+CREATE VIEW task_status AS
+    SELECT t.*,
+           CASE WHEN t.state IN ('failed', 'cancelled', 'expired')
+                     AND EXISTS (SELECT FROM tasks c WHERE c.parent = t.task
+                                 AND c.state NOT IN ('failed', 'cancelled', 'expired'))
+                THEN 'superseded' ELSE t.state::text END AS status
+    FROM tasks t;
+
+-- One word for a study. The first that applies, worst first.
+CREATE FUNCTION study_state(s text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN EXISTS (SELECT FROM rejected r WHERE r.study = s) THEN 'rejected'
+        WHEN EXISTS (SELECT FROM delivery_status d WHERE d.study = s
+                     AND d.status IN ('failed', 'expired'))
+          OR EXISTS (SELECT FROM task_status t WHERE t.study = s
+                     AND t.status IN ('failed', 'expired')) THEN 'failed'
+        WHEN EXISTS (SELECT FROM receipts r WHERE r.study = s AND r.state = 'stored')
+            THEN 'receiving'
+        WHEN EXISTS (SELECT FROM deliveries d WHERE d.study = s AND d.state < 'delivered')
+          OR EXISTS (SELECT FROM tasks t WHERE t.study = s AND t.state < 'succeeded')
+            THEN 'working'
+        WHEN EXISTS (SELECT FROM decisions d WHERE d.study = s
+                     AND jsonb_array_length(d.held) > 0) THEN 'held'
+        WHEN EXISTS (SELECT FROM deliveries d WHERE d.study = s AND d.state = 'delivered')
+            THEN 'delivered'
+        WHEN EXISTS (SELECT FROM decisions d WHERE d.study = s AND d.discarded_by IS NULL)
+            THEN 'done'
+        ELSE 'discarded' END
+$$;
 
 -- The configuration: every revision, and the one that counts. published: the pointer record in
 -- Kafka is acknowledged.

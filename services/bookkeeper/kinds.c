@@ -23,9 +23,9 @@
     UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[],$14::text[],$15::text[],"     \
         "$16::text[],$17::text[],$18::text[],$19::text[],$20::text[]"
 #define U20 "unnest(" UP20 ")"
-#define U30                                                                                        \
+#define U31                                                                                        \
     "unnest(" UP20 ",$21::text[],$22::text[],$23::text[],$24::text[],$25::text[],$26::text[],"     \
-    "$27::text[],$28::text[],$29::text[],$30::text[])"
+    "$27::text[],$28::text[],$29::text[],$30::text[],$31::text[])"
 #define ROWS(u, columns) " FROM " u " WITH ORDINALITY AS u (" columns ",ord) "
 #define MS(column)       "to_timestamp(" column "::bigint / 1000.0)"
 #define ALL              "WITH r AS MATERIALIZED "
@@ -168,19 +168,19 @@ static const char association_sql[] =
 
 #define DECISION_COLUMNS                                                                           \
     "decision,kind,study,series,command,reason,addition,first_offset,last_offset,last_receipt,n,"  \
-    "bytes,opened_at,closed_at,decided_at,waited,manifest_key,manifest_sha256,tags,revision,"      \
+    "bytes,left_out,opened_at,closed_at,decided_at,waited,manifest_key,manifest_sha256,tags,revision,"      \
     "keep_seconds,fired,failed,discarded_by,held,joined,members_at,claim,partition,\"offset\""
 /* At most one choice of an id is valid; should the log hold two, the first is the one that counted.
  */
 static const char decision_sql[] =
     "INSERT INTO decisions (" DECISION_COLUMNS ") SELECT DISTINCT ON (decision) decision,kind,"
     "study,series,command,reason,addition::bigint,first_offset::bigint,last_offset::bigint,"
-    "last_receipt,n::bigint,bytes::bigint," MS("opened_at") "," MS("closed_at") "," MS(
+    "last_receipt,n::bigint,bytes::bigint,left_out::bigint," MS("opened_at") "," MS("closed_at") "," MS(
         "decided_at") ",waited::float8,manifest_key,manifest_sha256,tags::jsonb,revision,"
                       "keep_seconds::bigint,fired::jsonb,failed::jsonb,discarded_by,held::jsonb,"
                       "joined::jsonb," MS("members_at") ",claim::bigint,partition::int,\"offset\"::"
                                                         "bigint" ROWS(
-                                                            U30,
+                                                            U31,
                                                             DECISION_COLUMNS) "ORDER BY "
                                                                               "decision,ord ON "
                                                                               "CONFLICT (decision) "
@@ -335,7 +335,7 @@ static const char rejected_sql[] =
 const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
     [PLAN_RECEIPT] = {"receipt", RECEIPT_COLUMNS, 20, receipt_sql},
     [PLAN_ASSOCIATION] = {"association", ASSOCIATION_COLUMNS, 7, association_sql},
-    [PLAN_DECISION] = {"decision", DECISION_COLUMNS, 30, decision_sql},
+    [PLAN_DECISION] = {"decision", DECISION_COLUMNS, 31, decision_sql},
     [PLAN_MEMBER] = {"member", MEMBER_COLUMNS, 6, member_sql},
     [PLAN_TASK_ASKED] = {"task asked", TASK_COLUMNS, 10, TASK_SQL("asked")},
     [PLAN_TASK_REQUESTED] = {"task requested", TASK_COLUMNS, 10, TASK_SQL("requested")},

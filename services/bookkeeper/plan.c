@@ -218,7 +218,7 @@ static void want_manifest(struct plan *p, const char *decision, const struct eve
             (struct plan_manifest){decision, m->key, m->sha256, p->rows[PLAN_DECISION].n - 1};
 }
 
-enum { DECISION_MEMBERS_AT = 26 };
+enum { DECISION_MEMBERS_AT = 27 };
 
 static void plan_series_decided(struct plan *p, const struct event_series_decided *d, int64_t claim,
                                 const struct kafka_record *r)
@@ -228,12 +228,12 @@ static void plan_series_decided(struct plan *p, const struct event_series_decide
     CELLS(p, PLAN_DECISION, d->decision, "series", d->study, d->series, d->command,
           reasons[d->reason], number(p, d->addition), w ? number(p, w->first) : NULL,
           w ? number(p, w->last) : NULL, w ? w->last_receipt : NULL, w ? number(p, w->n) : NULL,
-          w ? number(p, w->bytes) : NULL, time_ms(p, d->opened_at), time_ms(p, d->closed_at),
-          number(p, r->timestamp), real(p, d->waited), d->manifest.key, d->manifest.sha256,
-          json_pairs(p, &d->tags), d->revision, number(p, d->keep), json_pairs(p, &d->fired),
-          json_pairs(p, &d->failed), d->discarded_by, json_held(p, &d->held),
-          json_strings(p, &d->joined), NULL, number(p, claim), number(p, r->partition),
-          number(p, r->offset));
+          w ? number(p, w->bytes) : NULL, number(p, (int64_t)d->left_out.n),
+          time_ms(p, d->opened_at), time_ms(p, d->closed_at), number(p, r->timestamp),
+          real(p, d->waited), d->manifest.key, d->manifest.sha256, json_pairs(p, &d->tags),
+          d->revision, number(p, d->keep), json_pairs(p, &d->fired), json_pairs(p, &d->failed),
+          d->discarded_by, json_held(p, &d->held), json_strings(p, &d->joined), NULL,
+          number(p, claim), number(p, r->partition), number(p, r->offset));
     want_manifest(p, d->decision, &d->manifest);
     plan_asked(p, &d->tasks, &d->deliveries, r);
 }
@@ -246,7 +246,7 @@ static void plan_study_decided(struct plan *p, const struct event_study_decided 
     struct row_pairs none = {0};
     struct row_strings rule = {.items = (const char *[]){d->rule}, .n = 1};
     CELLS(p, PLAN_DECISION, d->decision, "study", d->study, NULL, NULL, reasons[d->reason], NULL,
-          NULL, number(p, d->up_to), NULL, NULL, NULL, NULL, time_ms(p, d->closed_at),
+          NULL, number(p, d->up_to), NULL, NULL, NULL, NULL, NULL, time_ms(p, d->closed_at),
           number(p, r->timestamp), NULL, d->manifest.key, d->manifest.sha256,
           json_pairs(p, &d->tags), d->revision, number(p, d->keep), json_pairs(p, &none),
           json_pairs(p, &none), d->discarded_by, json_held(p, &d->held), json_strings(p, &rule),

@@ -38,7 +38,7 @@ enum plan_kind {
     PLAN_KINDS
 };
 
-#define PLAN_COLUMNS 30
+#define PLAN_COLUMNS 31
 
 struct plan_kind_info {
     const char *name, *columns; /* comma-separated, as the planner fills them */

@@ -1,0 +1,57 @@
+/*
+ * The queries on the ledger that gateway, bookkeeper and cleaner share. Answers for people come as
+ * JSON text straight from Postgres and are appended to *out; the schemas stand in
+ * schemas/openapi.yaml. What is not there: ERR_REJECT, code 404. The connection is the caller's.
+ */
+#ifndef LEDGER_LEDGER_H
+#define LEDGER_LEDGER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "pg/pg.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LEDGER_PAGE     50
+#define LEDGER_PAGE_MAX 500
+
+/* Counts and ages of everything open, problems first, targets, configuration revision. */
+int ledger_status(struct pg *c, struct str *out, struct err *e) MUST_CHECK;
+
+/* All fields may be NULL (no filter); limit 0 = LEDGER_PAGE. A cursor comes from "next" of the page
+ * before; a malformed one is ERR_REJECT, code 400. */
+struct ledger_page {
+    const char *cursor;
+    int64_t limit;
+};
+/* q: prefix of an accession number, patient id or StudyInstanceUID. state: a word of study_state. */
+int ledger_studies(struct pg *c, struct str *out, const char *q, const char *state,
+                   const struct ledger_page *page, struct err *e) MUST_CHECK;
+/* A study with its stages, series, decisions, tasks, deliveries with reasons. */
+int ledger_study(struct pg *c, struct str *out, const char *study, struct err *e) MUST_CHECK;
+/* One series (a list: the same UID may stand in several studies) with its instances (≤ 10,000). */
+int ledger_series(struct pg *c, struct str *out, const char *series, struct err *e) MUST_CHECK;
+int ledger_deliveries(struct pg *c, struct str *out, const char *target, const char *state,
+                      const char *study, const struct ledger_page *page, struct err *e) MUST_CHECK;
+/* Events after a sequence number (0 = the newest `limit`), oldest first. */
+int ledger_events(struct pg *c, struct str *out, int64_t after, int64_t limit,
+                  struct err *e) MUST_CHECK;
+
+/* For metrics and alarms. Ages in seconds of the oldest, 0 if none. The balances count what does not
+ * add up in the last 24 hours; both are 0 in a healthy ledger. */
+struct ledger_ages {
+    int64_t stored, decided_pending, deliveries_open, deliveries_failed, tasks_open, tasks_failed,
+        rejected, manifests_missing;
+    double stored_age, pending_age, delivery_age, task_age;
+    int64_t receipts_imbalance, deliveries_imbalance;
+};
+int ledger_ages(struct pg *c, struct ledger_ages *out, struct err *e) MUST_CHECK;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -42,6 +42,12 @@ static const char *first_of(const char *a, const char *b)
     return a && *a ? a : b;
 }
 
+/* "sender" stands for the node that sent the series. */
+static bool is_sender(const struct transfer *t)
+{
+    return strcmp(t->target->dicom->host, "sender") == 0;
+}
+
 static struct ae_pair pair_of(const struct transfer *t, const struct manifest_member *m)
 {
     const struct config_dicom_target *c = t->target->dicom;
@@ -49,7 +55,8 @@ static struct ae_pair pair_of(const struct transfer *t, const struct manifest_me
     const char *calling = c->pass_sender_ae ? first_of(m->calling_ae, t->calling_ae) : NULL;
     const char *called = c->pass_receiver_ae ? first_of(m->called_ae, t->called_ae) : NULL;
     calling = first_of(calling, first_of(c->calling_ae, t->default_calling_ae));
-    called = first_of(called, first_of(c->called_ae, first_of(t->calling_ae, "ANY-SCP")));
+    const char *none = is_sender(t) ? first_of(t->calling_ae, "ANY-SCP") : "ANY-SCP";
+    called = first_of(called, first_of(c->called_ae, none));
     str_copy(p.calling, sizeof p.calling, calling);
     str_copy(p.called, sizeof p.called, called);
     return p;
@@ -60,11 +67,9 @@ static bool same_pair(struct ae_pair a, struct ae_pair b)
     return strcmp(a.calling, b.calling) == 0 && strcmp(a.called, b.called) == 0;
 }
 
-/* "sender" stands for the node that sent the series. */
 static const char *host_of(const struct transfer *t)
 {
-    const char *host = t->target->dicom->host;
-    return strcmp(host, "sender") == 0 ? t->peer : host;
+    return is_sender(t) ? t->peer : t->target->dicom->host;
 }
 
 /* ---- which contexts ---- */

@@ -99,7 +99,7 @@ static void a_whole_document(void **state)
     const struct config_target *t = config_target(s, "pacs");
     assert_int_equal(t->type, TARGET_DICOM);
     assert_int_equal(t->dicom->port, 11112);
-    assert_string_equal(t->dicom->called_ae, "ANY-SCP");
+    assert_null(t->dicom->called_ae);
     assert_int_equal(t->attempts, 5);
     assert_null(t->folder);
     t = config_target(s, "disk");

@@ -1,0 +1,245 @@
+/* The promises, checked by other means than the cores keep them: sets over the logs. */
+#include "sim_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+static int receipt_number(const char *receipt)
+{
+    long n = strtol(receipt, NULL, 16);
+    return n >= 0 && n < SIM_RECEIPTS ? (int)n : -1;
+}
+
+/* ---- after each step ---- */
+
+static void count_receipt(void *to, const char *receipt)
+{
+    struct sim *s = to;
+    int n = receipt_number(receipt);
+    if (n < 0 || s->known[n].first < 0)
+        sim_broken(s, "a decision names receipt %s, which was never stored", receipt);
+    else if (++s->known[n].decisions > 1)
+        sim_broken(s, "receipt %d stands in two valid decisions", n);
+}
+
+/* Released: each association of the window's receipts had ended well, a grace before. */
+static void check_released(struct sim *s, const struct event_series_decided *d, int64_t closed)
+{
+    const struct sim_log *log = &s->world.logs[SIM_INSTANCE];
+    for (int64_t i = d->window->last + 1; i < (int64_t)log->records.n; i++) {
+        const struct sim_record *r = &log->records.items[i];
+        if (r->type == EVENT_ASSOCIATION_ENDED && r->timestamp + SIM_GRACE_MS < closed)
+            return;
+    }
+    /* A late instance may complete the evidence too; then the end stands inside the window. */
+    for (int64_t i = d->window->first; i < d->window->last; i++)
+        if (log->records.items[i].type == EVENT_ASSOCIATION_ENDED)
+            return;
+    sim_broken(s, "%s was closed as released without an association's end", d->series);
+}
+
+/* The record at which the quiet time of a window must have ended: the first that is past it, unless
+ * it is so late that the time starts anew. */
+static int64_t quiet_end(const struct sim *s, const struct event_series_decided *d)
+{
+    const struct sim_log *log = &s->world.logs[SIM_INSTANCE];
+    bool seen[SIM_RECEIPTS] = {false};
+    int64_t base = 0;
+    for (int64_t i = d->window->first; i < (int64_t)log->records.n; i++) {
+        const struct sim_record *r = &log->records.items[i];
+        if (base && r->timestamp > base + SIM_QUIET_MS) {
+            if (r->timestamp <= base + SIM_QUIET_MS + DECIDE_SLACK_MS)
+                return r->timestamp;
+            base = r->timestamp; /* nobody was at work: anew */
+        }
+        if (r->type != EVENT_INSTANCE_STORED || strcmp(r->series, d->series) != 0)
+            continue;
+        struct slice raw, data;
+        char receipt[17] = "";
+        if (rows_peek(&data, r->value.data, r->value.len, "data") == 0 &&
+            rows_peek(&raw, data.p, data.n, "receipt") == 0 && raw.n == 18)
+            memcpy(receipt, raw.p + 1, 16);
+        int n = receipt_number(receipt);
+        if (n >= 0 && !seen[n]) {
+            seen[n] = true;
+            base = r->timestamp;
+        }
+    }
+    return -1;
+}
+
+static bool of_release(const struct sim *s, const char *series)
+{
+    for (int i = 0; i < s->script.series; i++)
+        if (strcmp(script_series(i), series) == 0)
+            return s->script.release[i];
+    return false;
+}
+
+static void check_time(struct sim *s, const struct event_series_decided *d)
+{
+    int64_t closed = clock_parse_rfc3339(d->closed_at);
+    if (!s->script.same_quiet)
+        return;
+    if (d->reason == REASON_RELEASED)
+        check_released(s, d, closed);
+    if (d->reason != REASON_QUIET)
+        return;
+    int64_t want = quiet_end(s, d);
+    bool release = of_release(s, d->series); /* its grace may have started the quiet time anew */
+    if (release ? closed < want : closed != want)
+        sim_broken(s, "%s [%lld-%lld] closed at %lld ms, want %lld", d->series,
+                   (long long)d->window->first, (long long)d->window->last,
+                   (long long)(closed - s->start), (long long)(want - s->start));
+}
+
+void check_appended(struct sim *s, const struct sim_record *r)
+{
+    if (r->type != EVENT_SERIES_DECIDED)
+        return;
+    s->result->decisions++;
+    if (world_is_void(&s->world.logs[SIM_DECISION], r)) {
+        s->result->voids++;
+        return;
+    }
+    struct event ev;
+    struct err e;
+    arena_reset(s->arena);
+    if (event_decode(&ev, r->value.data, r->value.len, s->arena, &e)) {
+        sim_broken(s, "a decision that cannot be read: %s", e.text);
+        return;
+    }
+    const struct event_series_decided *d = &ev.decided;
+    *vec_push(&s->valid) = mem_strdup(d->decision);
+    const struct str *manifest = world_get(&s->world, d->manifest.key);
+    if (!manifest)
+        sim_broken(s, "a decision was written before its manifest");
+    else if (decide_manifest_receipts(manifest->data, manifest->len, count_receipt, s, &e))
+        sim_broken(s, "a manifest that cannot be read: %s", e.text);
+    check_time(s, d);
+}
+
+void check_floor(struct sim *s, int64_t floor)
+{
+    for (int i = 0; i < s->script.receipts; i++)
+        if (s->known[i].first >= 0 && s->known[i].first < floor && !s->known[i].decisions)
+            sim_broken(s, "floor %lld is past receipt %d at %lld, which is not decided",
+                       (long long)floor, i, (long long)s->known[i].first);
+}
+
+bool check_all_decided(const struct sim *s)
+{
+    for (int i = 0; i < s->script.receipts; i++)
+        if (!s->known[i].decisions)
+            return false;
+    return true;
+}
+
+/* ---- at the end ---- */
+
+static bool is_valid_id(const struct sim *s, const char *id)
+{
+    for (size_t i = 0; i < s->valid.n; i++)
+        if (strcmp(s->valid.items[i], id) == 0)
+            return true;
+    return false;
+}
+
+/* A core that has seen nothing, over the whole log: the same decisions with the same ids. */
+static void check_replay(struct sim *s)
+{
+    const struct decide_setup setup = {.site = "main", .owner = "replay", .claim = 1};
+    struct decide *d = decide_new(&setup);
+    struct outputs out = {.source = "/talaria/main/router/replay"};
+    const struct sim_log *log = &s->world.logs[SIM_INSTANCE];
+    for (size_t i = 0; i < log->records.n; i++) {
+        const struct sim_record *r = &log->records.items[i];
+        const struct decide_input in = {r->offset, r->timestamp, r->type, slice_of(r->study),
+                                        slice_of(r->series), str_slice(&r->value)};
+        struct err e;
+        arena_reset(s->arena);
+        if (decide_record(d, &s->configs[0].snapshot, &in, s->arena, &out, &e) != DECIDE_DONE)
+            sim_broken(s, "replay: %s", e.text);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < out.records.n; i++) {
+        const struct output_record *r = &out.records.items[i];
+        struct event ev;
+        struct err e;
+        arena_reset(s->arena);
+        if (r->type != EVENT_SERIES_DECIDED ||
+            event_decode(&ev, r->value.data, r->value.len, s->arena, &e))
+            continue;
+        n++;
+        if (!is_valid_id(s, ev.decided.decision))
+            sim_broken(s, "replay decides %s [%lld-%lld] otherwise", ev.decided.series,
+                       (long long)ev.decided.window->first, (long long)ev.decided.window->last);
+    }
+    if (n != s->valid.n)
+        sim_broken(s, "replay gives %zu decisions, the log has %zu valid ones", n, s->valid.n);
+    outputs_free(&out);
+    decide_free(d);
+}
+
+/* Which valid decisions were delivered, and nothing that is void. */
+static void check_deliveries(struct sim *s)
+{
+    const struct sim_log *log = &s->world.logs[SIM_DELIVERY];
+    bool *asked = mem_zalloc(s->valid.n + 1);
+    for (size_t i = 0; i < log->records.n; i++) {
+        const struct sim_record *r = &log->records.items[i];
+        struct event ev;
+        struct err e;
+        arena_reset(s->arena);
+        if (event_decode(&ev, r->value.data, r->value.len, s->arena, &e)) {
+            sim_broken(s, "a delivery that cannot be read: %s", e.text);
+            continue;
+        }
+        bool found = false;
+        for (size_t v = 0; v < s->valid.n; v++)
+            if (strcmp(s->valid.items[v], ev.requested.decision) == 0)
+                asked[v] = found = true;
+        const struct str *manifest = world_get(&s->world, ev.requested.manifest.key);
+        if (!found || !manifest)
+            sim_broken(s, "a delivery of no valid decision");
+    }
+    for (size_t v = 0; v < s->valid.n; v++)
+        if (!asked[v])
+            sim_broken(s, "decision %s was never planned", s->valid.items[v]);
+    mem_free(asked);
+}
+
+/* The manifest that a delivery names is that of the valid decision, not of a void twin. */
+static void check_manifests(struct sim *s)
+{
+    const struct sim_log *decisions = &s->world.logs[SIM_DECISION];
+    const struct sim_log *deliveries = &s->world.logs[SIM_DELIVERY];
+    for (size_t i = 0; i < decisions->records.n; i++) {
+        const struct sim_record *r = &decisions->records.items[i];
+        if (r->type != EVENT_SERIES_DECIDED || !world_is_void(decisions, r))
+            continue;
+        struct event ev;
+        struct err e;
+        arena_reset(s->arena);
+        if (event_decode(&ev, r->value.data, r->value.len, s->arena, &e))
+            continue;
+        for (size_t k = 0; k < deliveries->records.n; k++)
+            if (strstr(deliveries->records.items[k].value.data, ev.decided.manifest.key))
+                sim_broken(s, "a delivery of the void decision at %lld", (long long)r->offset);
+    }
+}
+
+void check_end(struct sim *s)
+{
+    for (int i = 0; i < s->script.receipts; i++)
+        if (s->known[i].decisions != 1)
+            sim_broken(s, "receipt %d stands in %d valid decisions", i, s->known[i].decisions);
+    if (s->world.written_twice)
+        sim_broken(s, "an object was written twice");
+    if (s->script.same_quiet)
+        check_replay(s);
+    check_deliveries(s);
+    check_manifests(s);
+}

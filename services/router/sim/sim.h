@@ -1,0 +1,35 @@
+/*
+ * The simulator: decide and plan in a world that misbehaves. From a seed it makes a plan of what
+ * senders do (series, associations, repeats, late images, a broker outage, commands, new
+ * configurations) and of what goes wrong (crashes between any two steps, zombies, delays), runs the
+ * real cores step by step, and checks the promises after each step and at the end.
+ */
+#ifndef ROUTER_SIM_SIM_H
+#define ROUTER_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Planted faults: a simulator that cannot see these sees nothing. */
+enum sim_fault {
+    SIM_NO_FAULT,
+    SIM_FAULT_NO_FOLD,        /* coverage is ignored when a partition is opened */
+    SIM_FAULT_NO_CLAIM_CHECK, /* decide takes void decisions for valid ones */
+    SIM_FAULT_FLOOR,          /* the position is committed instead of the floor */
+    SIM_FAULT_PLAN_CLAIM,     /* plan forgets the claims it has seen when it starts again */
+    SIM_FAULT_CLOCK,          /* the owner takes its own clock for log time */
+    SIM_FAULT_MANIFESTS,      /* earlier manifests are not read */
+    SIM_FAULTS
+};
+extern const char *const sim_fault_names[SIM_FAULTS];
+
+struct sim_result {
+    bool ok;
+    char why[256];        /* the first promise that was broken */
+    uint64_t steps, crashes, takeovers, decisions, voids, receipts, outages;
+};
+
+/* trace: print every step to stdout. */
+void sim_run(struct sim_result *r, uint64_t seed, enum sim_fault fault, bool trace);
+
+#endif

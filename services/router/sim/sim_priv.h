@@ -1,0 +1,100 @@
+/* Private to the simulator: the senders' script, the workers, and the promises. */
+#ifndef ROUTER_SIM_SIM_PRIV_H
+#define ROUTER_SIM_SIM_PRIV_H
+
+#include "../decide/decide.h"
+#include "../plan/plan.h"
+#include "sim.h"
+#include "world.h"
+
+#define SIM_RECEIPTS 64
+#define SIM_SERIES   4
+#define SIM_OWNERS   2
+#define SIM_QUIET_MS 60000
+#define SIM_GRACE_MS 2000
+
+struct sim_random {
+    uint64_t state;
+};
+uint64_t random_next(struct sim_random *r);
+/* 0 … n-1 */
+int64_t random_below(struct sim_random *r, int64_t n);
+bool random_percent(struct sim_random *r, int percent);
+
+enum script_kind { SCRIPT_INSTANCE, SCRIPT_ENDED, SCRIPT_COMMAND, SCRIPT_CONFIG };
+struct script_item {
+    int64_t at; /* ms after the start */
+    enum script_kind kind;
+    int receipt, series, association;
+    int outcome; /* ended */
+    int64_t n;   /* ended: answered */
+    int order;   /* of items at the same time */
+};
+struct script {
+    VEC(struct script_item) items; /* by time */
+    int64_t outage_from, outage_to; /* nothing can be appended */
+    int receipts, series;
+    bool release[SIM_SERIES]; /* completion of the series' source */
+    bool same_quiet;          /* all configurations have the same times */
+};
+void script_make(struct script *s, struct sim_random *random);
+const char *script_study(int series);
+const char *script_series(int series);
+
+struct owner {
+    struct decide *decide; /* NULL: closed */
+    int64_t claim;
+    size_t journal_at, input_at;
+    int64_t newest_claim;
+    struct outputs out;
+    size_t objects, records; /* written of out */
+    bool busy;
+    int64_t stalled_until, down_until;
+    int64_t deaf_until; /* its reader of the journal is slow: a zombie that goes on writing */
+    int64_t seen_ts, seen_at; /* newest record read, and when: the own estimate of log time */
+};
+
+struct planner {
+    struct plan plan;
+    size_t at, committed;
+    struct str saved;
+    struct outputs out;
+    size_t records;
+    bool busy;
+};
+
+struct known { /* what is known of a receipt */
+    int64_t first; /* offset in instance; -1: not there yet */
+    int decisions; /* valid ones that name it */
+};
+
+struct sim {
+    struct sim_world world;
+    struct sim_random random;
+    struct script script;
+    size_t produced;
+    int64_t start;
+    struct sim_config configs[2];
+    int config;
+    enum sim_fault fault;
+    bool trace, calm;
+    struct owner owners[SIM_OWNERS];
+    int group; /* the owner that the group says */
+    int64_t committed;
+    struct planner planner;
+    struct known known[SIM_RECEIPTS];
+    VEC(char *) valid; /* ids of valid decisions */
+    struct arena *arena;
+    struct sim_result *result;
+};
+
+void sim_broken(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void sim_trace(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* ---- check.c ---- */
+void check_appended(struct sim *s, const struct sim_record *r); /* in decision */
+void check_floor(struct sim *s, int64_t floor);
+bool check_all_decided(const struct sim *s);
+void check_end(struct sim *s);
+
+#endif

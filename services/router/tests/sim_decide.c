@@ -1,7 +1,7 @@
 /*
  * Many seeds through the simulator; a failing one is printed with its schedule and stops the test. And
  * the simulator itself is tested: it must find faults that are planted.
- *   SEEDS=n    so many seeds (default 2000)
+ *   SEEDS=n    so many seeds (default 600)
  *   SEED=n     only this one, with its schedule
  */
 #include "testkit/testkit.h"
@@ -33,7 +33,7 @@ static void promises_hold(void **state)
 {
     (void)state;
     struct sim_result sum = {0}, r;
-    uint64_t one = number("SEED", 0), n = one ? 1 : number("SEEDS", 2000);
+    uint64_t one = number("SEED", 0), n = one ? 1 : number("SEEDS", 600);
     for (uint64_t i = 1; i <= n; i++) {
         uint64_t seed = one ? one : i;
         sim_run(&r, seed, SIM_NO_FAULT, one != 0);

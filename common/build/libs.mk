@@ -40,7 +40,7 @@ USES_router     := daemon rules config event objstore kafka rows metrics log bas
 USES_dispatcher := daemon dimse dicom config event objstore kafka rows metrics log base
 USES_bookkeeper := daemon ledger pg event objstore kafka rows metrics log base
 USES_gateway    := daemon ledger pg rules config event objstore kafka rows metrics log base
-USES_talaria    := event config kafka rows log base
+USES_talaria    := dimse dicom event config kafka rows log base
 LINK_gateway    := -lulfius -lmicrohttpd -ljansson
 LINK_talaria    := -lcurl -ljansson
 

@@ -1,0 +1,10 @@
+/* Every command of the command line. */
+#ifndef TALARIA_COMMANDS_H
+#define TALARIA_COMMANDS_H
+
+#include "talaria/cli.h"
+
+extern const struct command command_up, command_down, command_logs, command_send, command_apply,
+    command_export, command_topics, command_help;
+
+#endif

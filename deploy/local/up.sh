@@ -109,7 +109,7 @@ create_database() {
 
 apply_demo() {
     sed "s/@TARGET_PORT@/$TALARIA_PORT_TARGET/; s|@VAR@|$var|" "$here/demo.json" >"$var/demo.json"
-    TALARIA_URL=http://127.0.0.1:$TALARIA_PORT_WEB "$talaria" apply "$var/demo.json" && touch "$var/run/applied"
+    TALARIA_GATEWAY=http://127.0.0.1:$TALARIA_PORT_WEB "$talaria" apply "$var/demo.json" && touch "$var/run/applied"
 }
 
 mkdir -p "$var"

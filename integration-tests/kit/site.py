@@ -66,7 +66,7 @@ class Site:
         """The command line; its output."""
         done = subprocess.run([str(BIN / "talaria"), *map(str, arguments)], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False,
-                              env={**KEPT, **SANITIZERS, "TALARIA_URL": f"http://127.0.0.1:{self.web}"})
+                              env={**KEPT, **SANITIZERS, "TALARIA_GATEWAY": f"http://127.0.0.1:{self.web}"})
         text = done.stdout.decode(errors="replace")
         assert not check or done.returncode == 0, f"talaria {arguments}: {done.returncode}\n{text}"
         return text if check else (done.returncode, text)

@@ -1,6 +1,7 @@
 /*
- * A window closes: manifest, rules and one series.decided with everything that follows, in one step. The
- * record is kept below EVENT_MAX: what people look at gives way before what machines need.
+ * A window closes: manifest, rules and one series.decided with everything that follows, in one
+ * step. The record is kept below EVENT_MAX: what people look at gives way before what machines
+ * need.
  */
 #include "decide_priv.h"
 
@@ -158,12 +159,10 @@ static int write_decision(struct decide *d, struct event_series_decided *s, stru
                           struct err *e)
 {
     for (int step = 0;; step++) {
-        struct event ev = {.type = EVENT_SERIES_DECIDED,
-                           .id = s->decision,
-                           .subject = s->study,
-                           .decided = *s};
-        if (outputs_event(out, "decision", d->setup.partition, s->study, &ev, d->setup.claim,
-                          e) == 0)
+        struct event ev = {
+            .type = EVENT_SERIES_DECIDED, .id = s->decision, .subject = s->study, .decided = *s};
+        if (outputs_event(out, "decision", d->setup.partition, s->study, &ev, d->setup.claim, e) ==
+            0)
             return 0;
         switch (step) {
         case 0:
@@ -196,10 +195,8 @@ static void report_failed(struct decide *d, const struct event_series_decided *s
             .type = EVENT_RULE_FAILED,
             .id = arena_printf(d->scratch, "%s.failed.%s", s->decision, failed->name),
             .subject = failed->name,
-            .note = {.kind = "rule",
-                     .name = failed->name,
-                     .text = failed->value,
-                     .study = s->study}};
+            .note = {
+                .kind = "rule", .name = failed->name, .text = failed->value, .study = s->study}};
         struct err e;
         if (outputs_event(out, "event", -1, NULL, &ev, -1, &e) == 0) /* the decision says it too */
             d->stats.rule_errors++;

@@ -95,8 +95,8 @@ struct row_strings coverage_manifests(const struct decide *d, const struct windo
 {
     const struct coverage *c = coverage_of(d, w);
     size_t n = c ? c->manifests.n : 0;
-    struct row_strings out = {
-        .items = arena_alloc(a, (n + HASH_COUNT(d->closing)) * sizeof *out.items)};
+    struct row_strings out = {.items =
+                                  arena_alloc(a, (n + HASH_COUNT(d->closing)) * sizeof *out.items)};
     for (size_t i = 0; i < n; i++)
         out.items[out.n++] = c->manifests.items[i];
     for (const struct window *x = d->closing; x; x = x->hh.next)
@@ -143,7 +143,8 @@ static void free_strings(char **items, size_t n)
 void coverage_free(struct decide *d)
 {
     struct coverage *c, *next;
-    HASH_ITER(hh, d->coverage, c, next) {
+    HASH_ITER(hh, d->coverage, c, next)
+    {
         HASH_DEL(d->coverage, c);
         free_strings(c->manifests.items, c->manifests.n);
         free_strings(c->processed.items, c->processed.n);
@@ -153,7 +154,8 @@ void coverage_free(struct decide *d)
         mem_free(c);
     }
     struct answered *x, *y;
-    HASH_ITER(hh, d->answered, x, y) {
+    HASH_ITER(hh, d->answered, x, y)
+    {
         HASH_DEL(d->answered, x);
         mem_free(x->command);
         mem_free(x);

@@ -17,11 +17,13 @@ void decide_free(struct decide *d)
     if (!d)
         return;
     struct window *w, *next;
-    HASH_ITER(hh, d->open, w, next) {
+    HASH_ITER(hh, d->open, w, next)
+    {
         HASH_DEL(d->open, w);
         window_free(w);
     }
-    HASH_ITER(hh, d->closing, w, next) {
+    HASH_ITER(hh, d->closing, w, next)
+    {
         HASH_DEL(d->closing, w);
         window_free(w);
     }
@@ -285,8 +287,7 @@ void decide_tick(struct decide *d, int64_t log_now, bool caught_up, struct outpu
     find_next_due(d); /* instances have moved it since */
     if (log_now <= d->next_due)
         return;
-    struct event ev = {
-        .type = EVENT_TICK, .subject = "tick", .claim = {.owner = d->owner}};
+    struct event ev = {.type = EVENT_TICK, .subject = "tick", .claim = {.owner = d->owner}};
     struct err e;
     if (outputs_event(out, "instance", d->setup.partition, NULL, &ev, -1, &e) == 0) {
         d->tick_in_flight = true;

@@ -1,7 +1,7 @@
 /*
  * decide: is this series whole, and what happens to it? The pure core of one partition: folded over
- * instance[p] (input) and decision[p] (journal), it appends manifests and one series.decided per window to its
- * outputs. No clock, no I/O; time is the timestamps of the records. One thread.
+ * instance[p] (input) and decision[p] (journal), it appends manifests and one series.decided per
+ * window to its outputs. No clock, no I/O; time is the timestamps of the records. One thread.
  *
  * Life cycle: decide_new, decide_journal for the fold up to the own claim, then decide_record for
  * the input from the floor on, with decide_journal for what is read back and decide_tick between.
@@ -34,7 +34,8 @@ struct decide_setup {
     int32_t partition;
     int64_t claim; /* the own one; header of every choice */
     /* Tells every receipt (members, duplicates, superseded) of a manifest of this series. -1: it
-     * could not be read now, the record is tried again. Called only before a later window closes. */
+     * could not be read now, the record is tried again. Called only before a later window closes.
+     */
     int (*known_receipts)(void *arg, const char *manifest_key, decide_receipt_fn fn, void *to,
                           struct err *e);
     void *arg;
@@ -53,7 +54,7 @@ struct decide_entry { /* a record of the journal */
  * undecodable records change nothing. */
 void decide_journal(struct decide *d, const struct decide_entry *j, struct arena *a);
 
-struct decide_input { /* a record of instance[p] */
+struct decide_input {          /* a record of instance[p] */
     int64_t offset, timestamp; /* log time, ms */
     enum event_type type;
     struct slice study, series; /* headers; p = NULL if absent */
@@ -69,21 +70,24 @@ enum decide_verdict decide_record(struct decide *d, const struct config_snapshot
                                   const struct decide_input *in, struct arena *a,
                                   struct outputs *out, struct err *e);
 
-/* Appends a tick to instance[p] when, by log_now, a timer should be due and no record has shown it. */
+/* Appends a tick to instance[p] when, by log_now, a timer should be due and no record has shown it.
+ */
 void decide_tick(struct decide *d, int64_t log_now, bool caught_up, struct outputs *out);
 
-/* The oldest offset still needed: the first of every window whose decision was not read back valid. */
+/* The oldest offset still needed: the first of every window whose decision was not read back valid.
+ */
 int64_t decide_floor(const struct decide *d, int64_t position);
 
 struct decide_stats { /* counters since decide_new, for metrics and tests */
-    uint64_t stored, skipped, repeated; /* instance records: taken, covered, the same receipt again */
-    uint64_t closed[REASON_CAP + 1];    /* by enum event_reason */
-    uint64_t dropped;                   /* windows whose receipts all stood in earlier manifests */
-    uint64_t restarted;                 /* timers that started anew */
+    uint64_t stored, skipped,
+        repeated;                    /* instance records: taken, covered, the same receipt again */
+    uint64_t closed[REASON_CAP + 1]; /* by enum event_reason */
+    uint64_t dropped;                /* windows whose receipts all stood in earlier manifests */
+    uint64_t restarted;              /* timers that started anew */
     uint64_t ticks, rule_errors, answered;
     uint64_t discarded, held, tasks, deliveries;
-    size_t open, closing;               /* windows now */
-    int64_t next_due;                   /* earliest timer (a lower bound); INT64_MAX: none */
+    size_t open, closing; /* windows now */
+    int64_t next_due;     /* earliest timer (a lower bound); INT64_MAX: none */
 };
 struct decide_stats decide_stats(const struct decide *d);
 

@@ -34,19 +34,19 @@ struct window {
 
     int64_t first, last; /* offsets */
     const char *last_receipt;
-    int64_t opened, newest; /* log time of the first and the newest receipt */
+    int64_t opened, newest;   /* log time of the first and the newest receipt */
     struct receipt *receipts; /* by id, in log order */
     VEC(struct carrier) carriers;
 
     /* of the lowest offset */
     struct row_pairs tags;
-    bool *differs; /* per tag */
+    bool *differs;           /* per tag */
     VEC(const char *) extra; /* names that only later instances have */
     struct event_source source;
     const char *calling_ae, *called_ae, *peer, *forced_rule;
 
     /* timers, log time */
-    int64_t base;        /* the quiet time counts from here */
+    int64_t base; /* the quiet time counts from here */
     int64_t quiet_ms, grace_ms, cap_at, cap_n;
     int64_t evidence_at; /* the associations prove it whole since then; -1: they do not */
     int64_t not_before;  /* the end of an open association */
@@ -137,7 +137,7 @@ void coverage_free(struct decide *d);
 /* ---- members.c ---- */
 struct members {
     struct row_list members, duplicate, superseded;
-    int64_t n, bytes; /* receipts (all three lists) and their sizes */
+    int64_t n, bytes;           /* receipts (all three lists) and their sizes */
     const struct receipt *head; /* lowest offset among them */
 };
 void members_build(struct members *m, const struct window *w, struct arena *a);

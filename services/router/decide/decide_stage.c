@@ -11,15 +11,16 @@
 #include "metrics/metrics.h"
 #include "router/router.h"
 
-/* A manifest lives longer than its decision can be read; on a shared file system it may show late. */
+/* A manifest lives longer than its decision can be read; on a shared file system it may show late.
+ */
 #define MISSING_MS 120000
 
 METRIC_COUNTER(metric_instances, "talaria_decide_instances_total",
                "Instance records by what decide did with them.", "outcome");
 METRIC_COUNTER(metric_windows, "talaria_decide_windows_total", "Windows by how they ended.",
                "outcome");
-METRIC_COUNTER(metric_requests, "talaria_decide_requests_total",
-               "What the decisions asked for.", "kind");
+METRIC_COUNTER(metric_requests, "talaria_decide_requests_total", "What the decisions asked for.",
+               "kind");
 METRIC_COUNTER(metric_timers, "talaria_decide_timers_total",
                "Timers: ticks written, and restarts after an outage.", "kind");
 METRIC_COUNTER(metric_rule_errors, "talaria_decide_rule_errors_total",
@@ -54,8 +55,7 @@ static int read_manifest(struct shell *s, const char *key, struct str *text, str
     return 1;
 }
 
-static int known_receipts(void *arg, const char *key, decide_receipt_fn fn, void *to,
-                          struct err *e)
+static int known_receipts(void *arg, const char *key, decide_receipt_fn fn, void *to, struct err *e)
 {
     struct str text = STR_INIT;
     int rc = read_manifest(arg, key, &text, e);

@@ -1,7 +1,7 @@
 /*
- * Fan-out: from a configuration and a series' tags to what happens (mercure's order and meaning). Rules are
- * tried in the document's order; a discard that fires stops there and wins; the fallback counts
- * only if nothing else fired; a forced rule stands alone, even if it is disabled.
+ * Fan-out: from a configuration and a series' tags to what happens (mercure's order and meaning).
+ * Rules are tried in the document's order; a discard that fires stops there and wins; the fallback
+ * counts only if nothing else fired; a forced rule stands alone, even if it is disabled.
  */
 #include "decide_priv.h"
 
@@ -51,8 +51,8 @@ static void add_pair(struct row_pairs *pairs, const char *name, const char *valu
     pairs->items[pairs->n++] = (struct row_pair){name, value};
 }
 
-static bool matches(struct fanout *f, const struct fanout_input *in,
-                    const struct config_rule *rule, struct arena *a)
+static bool matches(struct fanout *f, const struct fanout_input *in, const struct config_rule *rule,
+                    struct arena *a)
 {
     struct row_pairs tags = in->tags;
     struct rule_tags access = {tag_get, tag_count, &tags};
@@ -195,8 +195,7 @@ static void hold(struct fanout *f, const struct config_rule *rule, const char *w
 
 static struct row_list steps_of(const struct config_rule *rule, struct arena *a)
 {
-    struct row_list steps = {.items =
-                                 arena_alloc(a, rule->modules.n * sizeof(struct event_step))};
+    struct row_list steps = {.items = arena_alloc(a, rule->modules.n * sizeof(struct event_step))};
     for (size_t i = 0; i < rule->modules.n; i++) {
         struct event_step *step = rows_at(struct event_step, &steps, steps.n++);
         step->module = rule->modules.items[i];
@@ -206,8 +205,8 @@ static struct row_list steps_of(const struct config_rule *rule, struct arena *a)
     return steps;
 }
 
-static void process(struct fanout *f, const struct fanout_input *in,
-                    const struct config_rule *rule, struct arena *a)
+static void process(struct fanout *f, const struct fanout_input *in, const struct config_rule *rule,
+                    struct arena *a)
 {
     bool again = in->late && in->processed(in->arg, rule->name);
     if (again && rule->late == LATE_HOLD) {

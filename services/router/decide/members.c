@@ -1,6 +1,7 @@
 /*
  * From receipts to members (formats.md "Manifests"): per SOP instance the newest receipt is the
- * member; older receipts of the same content are duplicates of it, those of other content superseded.
+ * member; older receipts of the same content are duplicates of it, those of other content
+ * superseded.
  */
 #include "decide_priv.h"
 
@@ -91,9 +92,12 @@ static void add_shadows(struct members *m, const struct group *g)
             continue;
         struct row_list *list =
             strcmp(r->sha256, g->newest->sha256) == 0 ? &m->duplicate : &m->superseded;
-        *rows_at(struct manifest_shadow, list, list->n++) = (struct manifest_shadow){
-            .receipt = r->receipt, .key = r->key, .sop = r->sop, .size = r->size,
-            .of = g->position};
+        *rows_at(struct manifest_shadow, list, list->n++) =
+            (struct manifest_shadow){.receipt = r->receipt,
+                                     .key = r->key,
+                                     .sop = r->sop,
+                                     .size = r->size,
+                                     .of = g->position};
     }
 }
 

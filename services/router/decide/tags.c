@@ -64,8 +64,8 @@ void tags_compare(struct window *w, const struct row_pairs *tags)
 
 struct row_strings tags_conflicting(const struct window *w, struct arena *a)
 {
-    struct row_strings out = {
-        .items = arena_alloc(a, (w->tags.n + w->extra.n) * sizeof *out.items)};
+    struct row_strings out = {.items =
+                                  arena_alloc(a, (w->tags.n + w->extra.n) * sizeof *out.items)};
     for (size_t i = 0; i < w->tags.n; i++)
         if (w->differs[i])
             out.items[out.n++] = w->tags.items[i].name;
@@ -78,8 +78,8 @@ struct row_pairs tags_for_rules(const struct window *w, struct arena *a)
 {
     const struct row_pair own[] = {
         {"SenderAddress", w->peer}, {"SenderAET", w->calling_ae}, {"ReceiverAET", w->called_ae}};
-    struct row_pairs out = {
-        .items = arena_alloc(a, (w->tags.n + ARRAY_LEN(own)) * sizeof *out.items)};
+    struct row_pairs out = {.items =
+                                arena_alloc(a, (w->tags.n + ARRAY_LEN(own)) * sizeof *out.items)};
     for (size_t i = 0; i < w->tags.n; i++)
         out.items[out.n++] = w->tags.items[i];
     for (size_t i = 0; i < ARRAY_LEN(own); i++)

@@ -129,9 +129,9 @@ static bool has_flag(const struct row_strings *flags, const char *name)
 
 static void receipt_take(struct window *w, int64_t offset, const struct event_instance_stored *s)
 {
-    const struct receipt *previous = w->receipts ? ELMT_FROM_HH(w->receipts->hh.tbl,
-                                                                w->receipts->hh.tbl->tail)
-                                                 : &(struct receipt){0};
+    const struct receipt *previous =
+        w->receipts ? ELMT_FROM_HH(w->receipts->hh.tbl, w->receipts->hh.tbl->tail)
+                    : &(struct receipt){0};
     struct receipt *r = arena_alloc(w->arena, sizeof *r);
     r->receipt = arena_strdup(w->arena, s->receipt);
     r->key = arena_strdup(w->arena, s->key);

@@ -22,10 +22,8 @@ static bool valid(struct plan *p, const struct plan_input *in)
 
 static int request_task(const struct event_task_requested *t, struct outputs *out, struct err *e)
 {
-    struct event ev = {.type = EVENT_TASK_REQUESTED,
-                       .id = t->task,
-                       .subject = t->task,
-                       .task_requested = *t};
+    struct event ev = {
+        .type = EVENT_TASK_REQUESTED, .id = t->task, .subject = t->task, .task_requested = *t};
     const char *key = t->persistence && *t->persistence ? t->persistence : t->task;
     return outputs_event(out, "task", -1, key, &ev, -1, e);
 }

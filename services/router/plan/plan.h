@@ -1,7 +1,8 @@
 /*
- * plan: a valid decision or task.finished becomes the task.requested and delivery.requested records that
- * it contains. Pure; it keeps nothing but the newest claim of each journal it reads, which travels in
- * the commit metadata. Repeating a record gives the same ids again, which the journals' owners ignore.
+ * plan: a valid decision or task.finished becomes the task.requested and delivery.requested records
+ * that it contains. Pure; it keeps nothing but the newest claim of each journal it reads, which
+ * travels in the commit metadata. Repeating a record gives the same ids again, which the journals'
+ * owners ignore.
  */
 #ifndef ROUTER_PLAN_H
 #define ROUTER_PLAN_H
@@ -17,8 +18,8 @@
 
 enum plan_journal { PLAN_DECISION, PLAN_TASK, PLAN_JOURNALS };
 
-struct plan { /* of one partition of both journals */
-    int64_t newest[PLAN_JOURNALS]; /* claim; -1: none known */
+struct plan {                                     /* of one partition of both journals */
+    int64_t newest[PLAN_JOURNALS];                /* claim; -1: none known */
     uint64_t decisions, voids, tasks, deliveries; /* counters */
 };
 

@@ -1,4 +1,5 @@
-/* The shell of plan: it has no journal and no state but the newest claims, in the commit metadata. */
+/* The shell of plan: it has no journal and no state but the newest claims, in the commit metadata.
+ */
 #include "metrics/metrics.h"
 #include "plan.h"
 #include "router/router.h"
@@ -20,9 +21,8 @@ static enum stage_verdict stage_record(void *state, const struct stage_record *r
 {
     struct plan *plan = state;
     const struct plan before = *plan;
-    const struct plan_input in = {
-        strcmp(r->noun, "task") == 0 ? PLAN_TASK : PLAN_DECISION, r->offset, r->type, r->claim,
-        r->value};
+    const struct plan_input in = {strcmp(r->noun, "task") == 0 ? PLAN_TASK : PLAN_DECISION,
+                                  r->offset, r->type, r->claim, r->value};
     if (plan_record(plan, &in, a, out, e))
         return e->kind == ERR_RETRY ? STAGE_RETRY : STAGE_REJECT;
     if (plan->tasks != before.tasks)

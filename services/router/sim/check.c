@@ -183,8 +183,9 @@ static void check_replay(struct sim *s)
     const struct sim_log *log = &s->world.logs[SIM_INSTANCE];
     for (size_t i = 0; i < log->records.n; i++) {
         const struct sim_record *r = &log->records.items[i];
-        const struct decide_input in = {r->offset, r->timestamp, r->type, slice_of(r->study),
-                                        slice_of(r->series), str_slice(&r->value)};
+        const struct decide_input in = {
+            r->offset,          r->timestamp,        r->type,
+            slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
         struct err e;
         arena_reset(s->arena);
         if (decide_record(d, &s->configs[0].snapshot, &in, s->arena, &out, &e) != DECIDE_DONE)

@@ -10,8 +10,8 @@
 #define FAULTS_UNTIL_MS 500000  /* afterwards everybody behaves */
 #define GIVE_UP_MS      2000000 /* by then all must be decided */
 
-const char *const sim_fault_names[SIM_FAULTS] = {
-    "none", "no-fold", "no-claim-check", "floor", "plan-claim", "clock", "manifests"};
+const char *const sim_fault_names[SIM_FAULTS] = {"none",       "no-fold", "no-claim-check", "floor",
+                                                 "plan-claim", "clock",   "manifests"};
 
 void sim_broken(struct sim *s, const char *fmt, ...)
 {
@@ -51,12 +51,12 @@ static void produce_instance(struct sim *s, const struct script_item *item)
     snprintf(receipt, sizeof receipt, "%016x", (unsigned)item->receipt);
     snprintf(association, sizeof association, "a%d", item->association);
     const struct sim_record *r = world_instance(
-        &s->world, &(struct sim_instance){
-                       .receipt = receipt,
-                       .study = script_study(item->series),
-                       .series = script_series(item->series),
-                       .association = association,
-                       .source = s->script.release[item->series] ? "release" : "quiet"});
+        &s->world,
+        &(struct sim_instance){.receipt = receipt,
+                               .study = script_study(item->series),
+                               .series = script_series(item->series),
+                               .association = association,
+                               .source = s->script.release[item->series] ? "release" : "quiet"});
     if (s->known[item->receipt].first < 0)
         s->known[item->receipt].first = r->offset;
     sim_trace(s, "instance %lld: receipt %d of %s by %s", (long long)r->offset, item->receipt,
@@ -68,8 +68,7 @@ static void produce_ended(struct sim *s, const struct script_item *item)
     char association[32];
     snprintf(association, sizeof association, "a%d", item->association);
     const struct event_series_count count = {script_series(item->series), item->n};
-    (void)world_ended(&s->world, association, script_study(item->series), item->outcome, &count,
-                      1);
+    (void)world_ended(&s->world, association, script_study(item->series), item->outcome, &count, 1);
     sim_trace(s, "ended %s: outcome %d, %lld", association, item->outcome, (long long)item->n);
 }
 
@@ -170,8 +169,7 @@ static void owner_commit(struct sim *s, int n)
 {
     struct owner *o = &s->owners[n];
     int64_t position = (int64_t)o->input_at;
-    int64_t floor =
-        s->fault == SIM_FAULT_FLOOR ? position : decide_floor(o->decide, position);
+    int64_t floor = s->fault == SIM_FAULT_FLOOR ? position : decide_floor(o->decide, position);
     if (s->group != n || outage(s))
         return;
     check_floor(s, floor);
@@ -212,12 +210,12 @@ static void owner_input_step(struct sim *s, int n)
         return;
     const struct sim_record *r = &log->records.items[o->input_at];
     int64_t at = s->fault == SIM_FAULT_CLOCK ? s->world.now : r->timestamp;
-    const struct decide_input in = {r->offset,           at, r->type, slice_of(r->study),
-                                    slice_of(r->series), str_slice(&r->value)};
+    const struct decide_input in = {
+        r->offset, at, r->type, slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
     struct err e;
     arena_reset(s->arena);
-    enum decide_verdict v = decide_record(o->decide, &s->configs[s->config].snapshot, &in,
-                                          s->arena, &o->out, &e);
+    enum decide_verdict v =
+        decide_record(o->decide, &s->configs[s->config].snapshot, &in, s->arena, &o->out, &e);
     owner_seen(s, o, r);
     if (v == DECIDE_REJECT)
         sim_broken(s, "a record was rejected: %s", e.text);
@@ -410,14 +408,17 @@ static void configure(struct sim *s)
         sim_config_init(c, i ? "2-000000000000" : "1-000000000000");
         if (i && !s->script.same_quiet)
             c->snapshot.defaults.quiet_seconds = 45;
-        sim_config_source(c, &(struct config_source){.name = "release", .grace_seconds = -1,
+        sim_config_source(c, &(struct config_source){.name = "release",
+                                                     .grace_seconds = -1,
                                                      .completion = COMPLETION_RELEASE});
         sim_config_source(c, &(struct config_source){.name = "quiet", .grace_seconds = -1});
         static const char *first[] = {"pacs"}, *second[] = {"pacs", "archive"};
-        sim_config_rule(c, &(struct config_rule){.name = "all", .rule = "True",
+        sim_config_rule(c, &(struct config_rule){.name = "all",
+                                                 .rule = "True",
                                                  .targets = {i ? second : first, i ? 2 : 1}});
-        sim_config_rule(c, &(struct config_rule){.name = "task", .rule = "True",
-                                                 .action = ACTION_PROCESS, .late = LATE_AGAIN});
+        sim_config_rule(
+            c, &(struct config_rule){
+                   .name = "task", .rule = "True", .action = ACTION_PROCESS, .late = LATE_AGAIN});
     }
 }
 

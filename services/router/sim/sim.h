@@ -25,7 +25,7 @@ extern const char *const sim_fault_names[SIM_FAULTS];
 
 struct sim_result {
     bool ok;
-    char why[256];        /* the first promise that was broken */
+    char why[256]; /* the first promise that was broken */
     uint64_t steps, crashes, takeovers, decisions, voids, receipts, outages;
 };
 

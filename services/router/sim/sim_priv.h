@@ -31,7 +31,7 @@ struct script_item {
     int order;   /* of items at the same time */
 };
 struct script {
-    VEC(struct script_item) items; /* by time */
+    VEC(struct script_item) items;  /* by time */
     int64_t outage_from, outage_to; /* nothing can be appended */
     int receipts, series;
     bool release[SIM_SERIES]; /* completion of the series' source */
@@ -50,7 +50,7 @@ struct owner {
     size_t objects, records; /* written of out */
     bool busy;
     int64_t stalled_until, down_until;
-    int64_t deaf_until; /* its reader of the journal is slow: a zombie that goes on writing */
+    int64_t deaf_until;       /* its reader of the journal is slow: a zombie that goes on writing */
     int64_t seen_ts, seen_at; /* newest record read, and when: the own estimate of log time */
 };
 
@@ -63,7 +63,7 @@ struct planner {
     bool busy;
 };
 
-struct known { /* what is known of a receipt */
+struct known {     /* what is known of a receipt */
     int64_t first; /* offset in instance; -1: not there yet */
     int decisions; /* valid ones that name it */
 };

@@ -39,7 +39,8 @@ void world_free(struct sim_world *w)
     for (int i = 0; i < SIM_NOUNS; i++)
         log_free(&w->logs[i]);
     struct sim_object *o, *next;
-    HASH_ITER(hh, w->store, o, next) {
+    HASH_ITER(hh, w->store, o, next)
+    {
         HASH_DEL(w->store, o);
         mem_free(o->key);
         str_free(&o->bytes);
@@ -145,7 +146,7 @@ bool world_is_void(const struct sim_log *log, const struct sim_record *r)
     return false;
 }
 
-static const char *or(const char *text, const char *def)
+static const char * or (const char *text, const char *def)
 {
     return text ? text : def;
 }
@@ -153,33 +154,32 @@ static const char *or(const char *text, const char *def)
 const struct sim_record *world_instance(struct sim_world *w, const struct sim_instance *i)
 {
     char sha[HASH_SHA256_HEX];
-    const char *receipt = or(i->receipt, "00000000000000aa"), *sop = or(i->sop, receipt);
-    const char *content = or(i->sha256, sop);
+    const char *receipt = or (i->receipt, "00000000000000aa"), *sop = or (i->sop, receipt);
+    const char *content = or (i->sha256, sop);
     hash_sha256_hex(sha, content, strlen(content));
     const char *flag[] = {i->flag};
     const struct row_strings flags = {flag, i->flag != NULL};
-    struct event ev = {
-        .type = EVENT_INSTANCE_STORED,
-        .stored = {
-            .receipt = receipt,
-            .key = receipt,
-            .size = i->size ? i->size : 100,
-            .sha256 = sha,
-            .study = or(i->study, "1.2"),
-            .series = or(i->series, "1.2.3"),
-            .sop = sop,
-            .sop_class = "1.2.840.10008.5.1.4.1.1.2",
-            .syntax = "1.2.840.10008.1.2.1",
-            .association = i->association,
-            .source = {.name = i->source},
-            .calling_ae = "CT1",
-            .called_ae = "TALARIA",
-            .peer = "10.0.0.7",
-            .received_at = or(i->received_at, "2026-08-01T08:00:00.000Z"),
-            .forced_rule = i->forced_rule,
-            .flags = flags,
-            .tags = i->tags,
-        }};
+    struct event ev = {.type = EVENT_INSTANCE_STORED,
+                       .stored = {
+                           .receipt = receipt,
+                           .key = receipt,
+                           .size = i->size ? i->size : 100,
+                           .sha256 = sha,
+                           .study = or (i->study, "1.2"),
+                           .series = or (i->series, "1.2.3"),
+                           .sop = sop,
+                           .sop_class = "1.2.840.10008.5.1.4.1.1.2",
+                           .syntax = "1.2.840.10008.1.2.1",
+                           .association = i->association,
+                           .source = {.name = i->source},
+                           .calling_ae = "CT1",
+                           .called_ae = "TALARIA",
+                           .peer = "10.0.0.7",
+                           .received_at = or (i->received_at, "2026-08-01T08:00:00.000Z"),
+                           .forced_rule = i->forced_rule,
+                           .flags = flags,
+                           .tags = i->tags,
+                       }};
     return world_produce(w, SIM_INSTANCE, &ev, -1);
 }
 
@@ -190,7 +190,7 @@ const struct sim_record *world_ended(struct sim_world *w, const char *associatio
     struct event ev = {.type = EVENT_ASSOCIATION_ENDED,
                        .ended = {.association = association,
                                  .outcome = outcome,
-                                 .study = or(study, "1.2"),
+                                 .study = or (study, "1.2"),
                                  .series = {mem_dup(counts, n * sizeof *counts), n}}};
     const struct sim_record *r = world_produce(w, SIM_INSTANCE, &ev, -1);
     mem_free(ev.ended.series.items);

@@ -13,16 +13,45 @@ enum { SERIES = 100, INSTANCES = 300 };
 
 static void produce(struct sim_world *w)
 {
-    static const char *const names[] = {
-        "AccessionNumber", "AcquisitionDate", "AcquisitionTime", "BodyPartExamined",
-        "BurnedInAnnotation", "Columns", "ContentDate", "DeviceSerialNumber", "ImageComments",
-        "ImageOrientationPatient", "ImageType", "InstitutionName", "Manufacturer",
-        "ManufacturerModelName", "Modality", "NumberOfFrames", "PatientBirthDate", "PatientID",
-        "PatientName", "PatientSex", "PerformedProcedureStepDescription", "PerformingPhysicianName",
-        "ProcedureCodeSequence", "ProtocolName", "ReferringPhysicianName",
-        "RequestedProcedureDescription", "Rows", "SeriesDate", "SeriesDescription", "SeriesNumber",
-        "SeriesTime", "SliceThickness", "SoftwareVersions", "SpecificCharacterSet", "StationName",
-        "StudyDate", "StudyDescription", "StudyID", "StudyTime"};
+    static const char *const names[] = {"AccessionNumber",
+                                        "AcquisitionDate",
+                                        "AcquisitionTime",
+                                        "BodyPartExamined",
+                                        "BurnedInAnnotation",
+                                        "Columns",
+                                        "ContentDate",
+                                        "DeviceSerialNumber",
+                                        "ImageComments",
+                                        "ImageOrientationPatient",
+                                        "ImageType",
+                                        "InstitutionName",
+                                        "Manufacturer",
+                                        "ManufacturerModelName",
+                                        "Modality",
+                                        "NumberOfFrames",
+                                        "PatientBirthDate",
+                                        "PatientID",
+                                        "PatientName",
+                                        "PatientSex",
+                                        "PerformedProcedureStepDescription",
+                                        "PerformingPhysicianName",
+                                        "ProcedureCodeSequence",
+                                        "ProtocolName",
+                                        "ReferringPhysicianName",
+                                        "RequestedProcedureDescription",
+                                        "Rows",
+                                        "SeriesDate",
+                                        "SeriesDescription",
+                                        "SeriesNumber",
+                                        "SeriesTime",
+                                        "SliceThickness",
+                                        "SoftwareVersions",
+                                        "SpecificCharacterSet",
+                                        "StationName",
+                                        "StudyDate",
+                                        "StudyDescription",
+                                        "StudyID",
+                                        "StudyTime"};
     struct row_pair tags[ARRAY_LEN(names) + 1];
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         tags[i] = (struct row_pair){names[i], "a value of this tag"};
@@ -47,10 +76,8 @@ static void produce(struct sim_world *w)
 
 static struct decide *owner(struct sim_world *w)
 {
-    const struct decide_setup setup = {.site = "main",
-                                       .owner = "bench",
-                                       .known_receipts = world_known_receipts,
-                                       .arg = w};
+    const struct decide_setup setup = {
+        .site = "main", .owner = "bench", .known_receipts = world_known_receipts, .arg = w};
     return decide_new(&setup);
 }
 
@@ -62,8 +89,9 @@ static double replay(struct sim_world *w, struct decide *d, struct sim_config *c
     int64_t start = clock_mono_ns();
     for (size_t i = 0; i < log->records.n; i++) {
         const struct sim_record *r = &log->records.items[i];
-        const struct decide_input in = {r->offset,           r->timestamp,        r->type,
-                                        slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
+        const struct decide_input in = {
+            r->offset,          r->timestamp,        r->type,
+            slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
         struct err e;
         arena_reset(a);
         if (decide_record(d, &config->snapshot, &in, a, out, &e) != DECIDE_DONE)
@@ -81,7 +109,8 @@ int main(void)
     struct outputs out = {.source = "/talaria/main/router/bench"};
     world_init(&w);
     sim_config_init(&config, "1-000000000000");
-    sim_config_rule(&config, &(struct config_rule){.name = "all", .rule = "tags.Modality != 'SR'",
+    sim_config_rule(&config, &(struct config_rule){.name = "all",
+                                                   .rule = "tags.Modality != 'SR'",
                                                    .targets = STRINGS("pacs")});
     produce(&w);
     struct decide *d = owner(&w);
@@ -89,10 +118,11 @@ int main(void)
            w.logs[SIM_INSTANCE].records.items[0].value.len);
 
     struct event ev = {.type = EVENT_COMMAND_COMPLETE,
-                       .command = {.command = "c", .study = "1.2.840.113619.2.55.3.604688119.971."
-                                                            "1385554131.350"}};
+                       .command = {.command = "c",
+                                   .study = "1.2.840.113619.2.55.3.604688119.971."
+                                            "1385554131.350"}};
     const struct sim_record *r = world_produce(&w, SIM_INSTANCE, &ev, -1);
-    const struct decide_input in = {r->offset,           r->timestamp,        r->type,
+    const struct decide_input in = {r->offset,          r->timestamp,        r->type,
                                     slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
     struct arena *a = arena_new(0);
     struct err e;

@@ -1,4 +1,5 @@
-/* One owner of one partition on a desk: what is produced is handled, written and read back at once. */
+/* One owner of one partition on a desk: what is produced is handled, written and read back at once.
+ */
 #ifndef ROUTER_TESTS_DESK_H
 #define ROUTER_TESTS_DESK_H
 
@@ -11,10 +12,10 @@ struct desk {
     struct decide *decide;
     struct outputs out;
     struct arena *arena, *kept;
-    int64_t start;          /* world.now at the start */
-    size_t handled, read;   /* positions in instance and decision */
-    bool hold;              /* do not read back */
-    bool unreadable;        /* known_receipts fails */
+    int64_t start;        /* world.now at the start */
+    size_t handled, read; /* positions in instance and decision */
+    bool hold;            /* do not read back */
+    bool unreadable;      /* known_receipts fails */
     int64_t claim;
 };
 
@@ -32,9 +33,9 @@ static inline void desk_read_back(struct desk *k)
     struct sim_log *log = &k->world.logs[SIM_DECISION];
     for (; k->read < log->records.n; k->read++) {
         const struct sim_record *r = &log->records.items[k->read];
-        const struct decide_entry entry = {
-            r->offset, r->type, event_is_choice(r->type) && world_is_void(log, r),
-            str_slice(&r->value)};
+        const struct decide_entry entry = {r->offset, r->type,
+                                           event_is_choice(r->type) && world_is_void(log, r),
+                                           str_slice(&r->value)};
         arena_reset(k->arena);
         decide_journal(k->decide, &entry, k->arena);
     }
@@ -81,7 +82,7 @@ static inline void desk_free(struct desk *k)
 static inline enum decide_verdict desk_handle_one(struct desk *k)
 {
     const struct sim_record *r = &k->world.logs[SIM_INSTANCE].records.items[k->handled];
-    const struct decide_input in = {r->offset,           r->timestamp,        r->type,
+    const struct decide_input in = {r->offset,          r->timestamp,        r->type,
                                     slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
     struct err e;
     arena_reset(k->arena);

@@ -1,8 +1,7 @@
 /*
- * Many seeds through the simulator; a failing one is printed with its schedule and stops the test. And
- * the simulator itself is tested: it must find faults that are planted.
- *   SEEDS=n    so many seeds (default 600)
- *   SEED=n     only this one, with its schedule
+ * Many seeds through the simulator; a failing one is printed with its schedule and stops the test.
+ * And the simulator itself is tested: it must find faults that are planted. SEEDS=n    so many
+ * seeds (default 600) SEED=n     only this one, with its schedule
  */
 #include "testkit/testkit.h"
 
@@ -43,8 +42,9 @@ static void promises_hold(void **state)
         }
         add(&sum, &r);
     }
-    printf("%" PRIu64 " seeds: %" PRIu64 " steps, %" PRIu64 " crashes, %" PRIu64 " takeovers, %" PRIu64
-           " outages, %" PRIu64 " receipts, %" PRIu64 " decisions (%" PRIu64 " void)\n",
+    printf("%" PRIu64 " seeds: %" PRIu64 " steps, %" PRIu64 " crashes, %" PRIu64
+           " takeovers, %" PRIu64 " outages, %" PRIu64 " receipts, %" PRIu64 " decisions (%" PRIu64
+           " void)\n",
            n, sum.steps, sum.crashes, sum.takeovers, sum.outages, sum.receipts, sum.decisions,
            sum.voids);
     if (n >= 100) { /* a simulator in which nothing happens proves nothing */

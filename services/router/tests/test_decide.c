@@ -26,15 +26,15 @@ static int teardown(void **state)
 static void stored(struct desk *k, double at, const char *receipt)
 {
     desk_at(k, at);
-    desk_instance(k, &(struct sim_instance){.receipt = receipt, .association = "a1",
-                                            .source = "ct"});
+    desk_instance(k,
+                  &(struct sim_instance){.receipt = receipt, .association = "a1", .source = "ct"});
 }
 
 static void stored_by(struct desk *k, double at, const char *receipt, const char *association)
 {
     desk_at(k, at);
-    desk_instance(k, &(struct sim_instance){.receipt = receipt, .association = association,
-                                            .source = "ct"});
+    desk_instance(
+        k, &(struct sim_instance){.receipt = receipt, .association = association, .source = "ct"});
 }
 
 static void ended(struct desk *k, double at, const char *association, int outcome, int64_t n)
@@ -47,9 +47,10 @@ static void ended(struct desk *k, double at, const char *association, int outcom
 
 static void source(struct desk *k, int completion)
 {
-    sim_config_source(&k->config,
-                      &(struct config_source){.name = "ct", .accept = true,
-                                              .completion = completion, .grace_seconds = -1});
+    sim_config_source(&k->config, &(struct config_source){.name = "ct",
+                                                          .accept = true,
+                                                          .completion = completion,
+                                                          .grace_seconds = -1});
 }
 
 static struct manifest manifest_of(struct desk *k, const struct event_series_decided *s)
@@ -240,12 +241,10 @@ static void silent_association_counts_as_lost(void **state)
 static void source_has_its_own_quiet_time(void **state)
 {
     struct desk *k = *state;
-    sim_config_source(&k->config,
-                      &(struct config_source){.name = "ct", .quiet_seconds = 5,
-                                              .grace_seconds = -1});
-    sim_config_source(&k->config,
-                      &(struct config_source){.name = "slow", .quiet_seconds = 100,
-                                              .grace_seconds = -1});
+    sim_config_source(
+        &k->config, &(struct config_source){.name = "ct", .quiet_seconds = 5, .grace_seconds = -1});
+    sim_config_source(&k->config, &(struct config_source){
+                                      .name = "slow", .quiet_seconds = 100, .grace_seconds = -1});
     stored(k, 0, "r1");
     desk_at(k, 1);
     desk_instance(k, &(struct sim_instance){.receipt = "r2", .association = "b", .source = "slow"});
@@ -257,9 +256,8 @@ static void source_has_its_own_quiet_time(void **state)
 
 static void command(struct desk *k, const char *study, const char *series)
 {
-    struct event ev = {
-        .type = EVENT_COMMAND_COMPLETE,
-        .command = {.command = "c1", .user = "u", .study = study, .series = series}};
+    struct event ev = {.type = EVENT_COMMAND_COMPLETE,
+                       .command = {.command = "c1", .user = "u", .study = study, .series = series}};
     (void)world_produce(&k->world, SIM_INSTANCE, &ev, -1);
     desk_run(k);
 }
@@ -401,11 +399,15 @@ static void members(void **state)
         {"again: by received at",
          {{"r1", "1", "x", NULL, "2026-08-01T10:00:00.000Z"},
           {"r2", "1", "y", "again", "2026-08-01T09:00:00.000Z"}},
-         "r1", "", "r2"},
+         "r1",
+         "",
+         "r2"},
         {"not again: by offset",
          {{"r1", "1", "x", NULL, "2026-08-01T10:00:00.000Z"},
           {"r2", "1", "y", NULL, "2026-08-01T09:00:00.000Z"}},
-         "r2", "", "r1"},
+         "r2",
+         "",
+         "r1"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -533,7 +535,8 @@ static void repeats_give_the_same_id(void **state)
     stored(k, 1, "r2");
     k->hold = true;
     desk_tick(k, 61.5);
-    (void)world_claim(&k->world, SIM_DECISION); /* a zombie's claim: what follows is void for ours */
+    (void)world_claim(&k->world,
+                      SIM_DECISION); /* a zombie's claim: what follows is void for ours */
     const char *id = desk_decision(k, 0)->decision;
     /* the same again, as if the decision had never been written */
     k->world.logs[SIM_DECISION].records.n = 1;
@@ -581,11 +584,11 @@ static void answered_commands_stay_answered(void **state)
 static void undecodable_records_change_nothing(void **state)
 {
     struct desk *k = *state;
-    const struct decide_input in = {0, k->start, EVENT_INSTANCE_STORED, SLICE("1.2"),
-                                    SLICE("1.2.3"), SLICE("{\"type\":")};
+    const struct decide_input in = {
+        0, k->start, EVENT_INSTANCE_STORED, SLICE("1.2"), SLICE("1.2.3"), SLICE("{\"type\":")};
     struct err e;
-    assert_int_equal(
-        decide_record(k->decide, &k->config.snapshot, &in, k->arena, &k->out, &e), DECIDE_REJECT);
+    assert_int_equal(decide_record(k->decide, &k->config.snapshot, &in, k->arena, &k->out, &e),
+                     DECIDE_REJECT);
     assert_int_equal(k->out.records.n, 0);
     assert_int_equal(decide_stats(k->decide).open, 0);
 }
@@ -604,7 +607,8 @@ static void large_tags_give_way(void **state)
         snprintf(name[i], sizeof name[i], "Tag%d", i);
         tags[i] = (struct row_pair){name[i], value};
     }
-    sim_config_rule(&k->config, &(struct config_rule){.name = "all", .rule = "True",
+    sim_config_rule(&k->config, &(struct config_rule){.name = "all",
+                                                      .rule = "True",
                                                       .targets = STRINGS("p1", "p2", "p3", "p4")});
     desk_instance(k, &(struct sim_instance){.receipt = "r1", .tags = {tags, N}});
     desk_tick(k, 61);

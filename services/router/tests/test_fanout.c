@@ -39,17 +39,17 @@ static const struct fanout_case *cases_all(size_t *n)
     CASE("17: no rule matches", {{.name = "a", .rule = "False", .targets = to_pacs}},
          .discarded = "unmatched");
     CASE("no rules at all", {{0}}, .discarded = "unmatched");
-    CASE("18: matching", {{.name = "a", .rule = "'THOR' in tags.SeriesDescription",
-                           .targets = to_pacs}},
+    CASE("18: matching",
+         {{.name = "a", .rule = "'THOR' in tags.SeriesDescription", .targets = to_pacs}},
          .fired = "a=route", .deliveries = "pacs(a)");
-    CASE("18: not matching", {{.name = "a", .rule = "'HEAD' in tags.SeriesDescription",
-                               .targets = to_pacs}},
+    CASE("18: not matching",
+         {{.name = "a", .rule = "'HEAD' in tags.SeriesDescription", .targets = to_pacs}},
          .discarded = "unmatched");
-    CASE("19: attribute in any case", {{.name = "a", .rule = "tags.modality == 'CT'",
-                                        .targets = to_pacs}},
-         .fired = "a=route", .deliveries = "pacs(a)");
-    CASE("20: absent tag is no error", {{.name = "a", .rule = "tags.Absent == '1'",
-                                         .targets = to_pacs}},
+    CASE("19: attribute in any case",
+         {{.name = "a", .rule = "tags.modality == 'CT'", .targets = to_pacs}}, .fired = "a=route",
+         .deliveries = "pacs(a)");
+    CASE("20: absent tag is no error",
+         {{.name = "a", .rule = "tags.Absent == '1'", .targets = to_pacs}},
          .discarded = "unmatched");
     CASE("21: an error beside a valid rule",
          {{.name = "bad", .rule = "1/0", .targets = to_pacs},
@@ -95,8 +95,7 @@ static const struct fanout_case *cases_all(size_t *n)
     CASE("31: route and process",
          {{.name = "a", .rule = "True", .targets = to_pacs},
           {.name = "p", .rule = "True", .action = ACTION_PROCESS, .modules = m1},
-          {.name = "q", .rule = "True", .action = ACTION_BOTH, .modules = m1,
-           .targets = to_both}},
+          {.name = "q", .rule = "True", .action = ACTION_BOTH, .modules = m1, .targets = to_both}},
          .fired = "a=route p=process q=both", .deliveries = "pacs(a)", .tasks = "p q");
     CASE("32: notification only", {{.name = "n", .rule = "True", .action = ACTION_NOTIFICATION}},
          .fired = "n=notified");
@@ -128,8 +127,8 @@ static void send_series(struct desk *k, const char *receipt, const char *forced)
 {
     struct row_pair tags[] = {
         {"Modality", "CT"}, {"SeriesDescription", "THORAX"}, {"PatientID", "P1"}};
-    desk_instance(k, &(struct sim_instance){
-                         .receipt = receipt, .forced_rule = forced, .tags = {tags, 3}});
+    desk_instance(
+        k, &(struct sim_instance){.receipt = receipt, .forced_rule = forced, .tags = {tags, 3}});
     desk_tick(k, (double)(k->world.now - k->start) / 1000 + 60.5);
 }
 

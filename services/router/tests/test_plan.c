@@ -18,7 +18,10 @@ static struct event_delivery_requested delivery = {.delivery = "d1",
                                                    .rules = {NULL, 0}};
 static struct event_task_requested tasks[] = {
     {.task = "t1", .decision = "x1", .study = "1.2", .manifest = {.key = "m"}},
-    {.task = "t2", .decision = "x1", .study = "1.2", .manifest = {.key = "m"},
+    {.task = "t2",
+     .decision = "x1",
+     .study = "1.2",
+     .manifest = {.key = "m"},
      .persistence = "folder"},
 };
 
@@ -96,8 +99,7 @@ static void requests(void **state)
     assert_non_null(strstr(out.records.items[0].value.data, "\"id\":\"t1\""));
     assert_non_null(strstr(out.records.items[2].value.data, "\"id\":\"d1\""));
     outputs_clear(&out);
-    assert_int_equal(give(&p, &(struct step){EVENT_TASK_FINISHED, PLAN_TASK, 9, 3, "t1"}, &out),
-                     0);
+    assert_int_equal(give(&p, &(struct step){EVENT_TASK_FINISHED, PLAN_TASK, 9, 3, "t1"}, &out), 0);
     assert_int_equal(out.records.n, 1);
     assert_int_equal(out.records.items[0].type, EVENT_DELIVERY_REQUESTED);
     outputs_free(&out);
@@ -111,34 +113,54 @@ static void validity(void **state)
         struct step steps[4];
         bool valid; /* the last step */
     } cases[] = {
-        {"under the newest claim", NULL,
+        {"under the newest claim",
+         NULL,
          {{EVENT_CLAIM, PLAN_DECISION, 3, -1, NULL},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 4, 3, "x"}}, true},
-        {"a newer claim precedes it", NULL,
+          {EVENT_SERIES_DECIDED, PLAN_DECISION, 4, 3, "x"}},
+         true},
+        {"a newer claim precedes it",
+         NULL,
          {{EVENT_CLAIM, PLAN_DECISION, 3, -1, NULL},
           {EVENT_CLAIM, PLAN_DECISION, 5, -1, NULL},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}}, false},
-        {"no claim known: the first name counts", NULL,
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}}, true},
-        {"no claim known: a higher one was named", NULL,
+          {EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
+         false},
+        {"no claim known: the first name counts",
+         NULL,
+         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
+         true},
+        {"no claim known: a higher one was named",
+         NULL,
          {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 5, "x"},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 7, 3, "y"}}, false},
-        {"a choice of another kind names a claim", NULL,
-         {{EVENT_TASK_STARTED, PLAN_TASK, 6, 5, "x"},
-          {EVENT_TASK_FINISHED, PLAN_TASK, 7, 3, "y"}}, false},
-        {"claims of the other journal do not count", NULL,
-         {{EVENT_CLAIM, PLAN_TASK, 9, -1, NULL},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}}, true},
-        {"from the metadata: void", "d5 t-1",
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}}, false},
-        {"from the metadata: valid", "d5 t9",
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 5, "x"}}, true},
-        {"from the metadata: the task journal", "d5 t9",
-         {{EVENT_TASK_FINISHED, PLAN_TASK, 16, 8, "x"}}, false},
-        {"metadata that is not ours", "d5",
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}}, true},
-        {"a choice without a claim", NULL,
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, -1, "x"}}, false},
+          {EVENT_SERIES_DECIDED, PLAN_DECISION, 7, 3, "y"}},
+         false},
+        {"a choice of another kind names a claim",
+         NULL,
+         {{EVENT_TASK_STARTED, PLAN_TASK, 6, 5, "x"}, {EVENT_TASK_FINISHED, PLAN_TASK, 7, 3, "y"}},
+         false},
+        {"claims of the other journal do not count",
+         NULL,
+         {{EVENT_CLAIM, PLAN_TASK, 9, -1, NULL}, {EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
+         true},
+        {"from the metadata: void",
+         "d5 t-1",
+         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
+         false},
+        {"from the metadata: valid",
+         "d5 t9",
+         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 5, "x"}},
+         true},
+        {"from the metadata: the task journal",
+         "d5 t9",
+         {{EVENT_TASK_FINISHED, PLAN_TASK, 16, 8, "x"}},
+         false},
+        {"metadata that is not ours",
+         "d5",
+         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
+         true},
+        {"a choice without a claim",
+         NULL,
+         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, -1, "x"}},
+         false},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -25,7 +25,8 @@ extern "C" {
 #define DIMSE_CONTEXTS 128
 #define DIMSE_PDU_MAX  131072
 
-/* Once per process, before any thread. */
+/* Once per process, before any thread: ignores SIGPIPE, sets TCP_NODELAY=0 in the environment
+ * (DCMTK reads it), silences DCMTK's log. */
 void dimse_setup(void);
 
 /* ---- TLS (PS3.15 B.12, BCP 195): ECDHE suites, TLS 1.2 and 1.3 ---- */
@@ -154,7 +155,9 @@ int dimse_dataset(struct dimse_assoc *a, dimse_sink sink, void *arg, int *sunk,
                   struct err *e) MUST_CHECK;
 /* Bytes waiting in the read buffer or socket: a response may be held back and sent with others. */
 bool dimse_pending(struct dimse_assoc *a);
-/* Answers a C-STORE-RQ or C-ECHO-RQ; comment (Error Comment, ≤ 64) may be NULL. */
+/* Answers a C-STORE-RQ, C-ECHO-RQ, or any other request with a status and no data set; comment
+ * (Error Comment, ≤ 64) may be NULL. While more requests wait in the read buffer the answer is held
+ * back; it goes with later ones, at the latest before the next wait for the peer. */
 int dimse_respond(struct dimse_assoc *a, const struct dimse_command *rq, uint16_t status,
                   const char *comment, struct err *e) MUST_CHECK;
 
@@ -167,7 +170,8 @@ int dimse_store_write(struct dimse_assoc *a, const void *p, size_t n, bool last,
 int dimse_echo_begin(struct dimse_assoc *a, uint8_t context, uint16_t message_id,
                      struct err *e) MUST_CHECK;
 
-/* Orderly release (waits for the answer ≤ 5 s), or abort; then dimse_free. */
+/* Orderly release (waits for the answer ≤ 5 s), or abort; then dimse_free, which aborts what is
+ * still open and may wait 200 ms for the peer to take our last word. */
 int dimse_release(struct dimse_assoc *a, struct err *e);
 void dimse_abort(struct dimse_assoc *a);
 void dimse_free(struct dimse_assoc *a);

@@ -145,6 +145,8 @@ void negotiate_setup(void)
 
     if (network)
         return;
+    /* set to 1 it would make DCMTK want an option that our socketpair does not have, and fail */
+    (void)setenv("TCP_NODELAY", "0", 1);
     OFLog::configure(OFLogger::OFF_LOG_LEVEL); /* errors come back as conditions */
     dcmDisableGethostbyaddr.set(OFTrue);
     dcmSocketSendTimeout.set(-1);

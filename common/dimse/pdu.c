@@ -4,6 +4,7 @@
  * against the end of its PDU before a byte of it is used.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "dimse/dimse_priv.h"
@@ -16,18 +17,45 @@ void pdu_init(struct pdu_reader *r, pdu_source read, void *arg, uint32_t max)
     *r = (struct pdu_reader){.read = read, .arg = arg, .max = max};
 }
 
+/* The large buffer is mapped, so that giving it back gives it back: freed into a heap between the
+ * small things of other associations it would stay resident. */
+static void free_buffer(struct pdu_reader *r)
+{
+    if (r->cap == BUFFER_LARGE)
+        (void)munmap(r->buf, BUFFER_LARGE);
+    else
+        mem_free(r->buf);
+    r->buf = NULL;
+    r->cap = r->start = r->end = 0;
+}
+
+static void grow(struct pdu_reader *r)
+{
+    void *large;
+
+    if (!r->buf) {
+        r->buf = mem_alloc(BUFFER_SMALL);
+        r->cap = BUFFER_SMALL;
+        return;
+    }
+    large = mmap(NULL, BUFFER_LARGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (large == MAP_FAILED)
+        return; /* the small one does as well, slower */
+    memcpy(large, r->buf, r->end);
+    mem_free(r->buf);
+    r->buf = large;
+    r->cap = BUFFER_LARGE;
+}
+
 void pdu_shrink(struct pdu_reader *r)
 {
-    if (r->start != r->end)
-        return;
-    MEM_CLEAR(r->buf);
-    r->cap = r->start = r->end = 0;
+    if (r->start == r->end)
+        free_buffer(r);
 }
 
 void pdu_free(struct pdu_reader *r)
 {
-    MEM_CLEAR(r->buf);
-    r->cap = r->start = r->end = 0;
+    free_buffer(r);
 }
 
 bool pdu_buffered(const struct pdu_reader *r)
@@ -45,10 +73,8 @@ static enum pdu_kind fill(struct pdu_reader *r, struct err *e)
         r->end -= r->start;
         r->start = 0;
     }
-    if (!r->buf || (filled && r->cap < BUFFER_LARGE)) {
-        r->cap = r->cap ? r->cap * 2 : BUFFER_SMALL;
-        r->buf = mem_realloc(r->buf, r->cap);
-    }
+    if (!r->buf || (filled && r->cap < BUFFER_LARGE))
+        grow(r);
     ssize_t got = r->read(r->arg, r->buf + r->end, r->cap - r->end, e);
     if (got < 0)
         return PDU_GOT_FAILED;

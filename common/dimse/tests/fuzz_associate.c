@@ -1,6 +1,7 @@
 /*
  * A-ASSOCIATE PDUs. First byte even: a request; what the guard lets through DCMTK must parse, and
  * its contexts must be readable and answerable. Odd: an answer to a request of three contexts.
+ * Without bit 7 the PDU's own length is put right first.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -70,6 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     /* exact copies: a read past the end is seen */
     uint8_t *exact = mem_dup(data + 1, size - 1);
+    if (size > 7 && !(data[0] & 0x80)) /* or hardly any input would get past the PDU's length */
+        put_be32(exact + 2, (uint32_t)(size - 7));
     if (data[0] % 2)
         answer(exact, size - 1);
     else

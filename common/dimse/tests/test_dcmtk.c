@@ -217,7 +217,9 @@ int main(void)
         cmocka_unit_test(test_storescp),
     };
 
-    (void)unsetenv("TCP_NODELAY"); /* the tools as they are delivered */
+    (void)setenv("TCP_NODELAY", "1",
+                 1); /* as sites that use DCMTK like to set it: ours still works */
     dimse_setup();
+    (void)unsetenv("TCP_NODELAY"); /* the tools as they are delivered */
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -96,6 +96,25 @@ install_packages() {
     rm -f "$log"
 }
 
+# Headers of packages that cannot be installed beside others, for flags.mk.
+unpack() {
+    into=${TALARIA_CACHE:-${HOME:-/root}/.cache/talaria}/unpacked-$release
+    for package in $(wanted unpack); do
+        [ ! -d "$into/$package" ] || continue
+        say "unpacking $package into $into"
+        part=$(mktemp -d)
+        # shellcheck disable=SC2016
+        (cd "$part" && apt-get download -q "$package" >log 2>&1 && dpkg-deb -x ./*.deb . && mkdir lib &&
+            find usr/lib -name '*.so' -type l | while read -r link; do
+                ln -s "/$(dirname "$link")/$(readlink "$link")" "lib/${link##*/}" || exit 1
+            done && mv usr/include include && rm -rf usr ./*.deb) || {
+            tail -n 5 "$part/log" >&2
+            die "$package could not be fetched: is there a network?" "Try again: nothing is left half done."
+        }
+        mkdir -p "$into" && mv "$part" "$into/$package" || exit 1
+    done
+}
+
 release=$(codename)
 sections=$(for s in "$@"; do [ "$s" = kafka ] || echo "$s"; done | xargs)
 if [ -n "$sections" ] && [ "${DEPS:-}" != skip ]; then
@@ -105,5 +124,6 @@ if [ -n "$sections" ] && [ "${DEPS:-}" != skip ]; then
     list=$(missing $sections | xargs)
     # shellcheck disable=SC2086
     [ -z "$list" ] || install_packages $list
+    case " $sections " in *' build '*) unpack ;; esac
 fi
 case " $* " in *' kafka '*) exec "$here/kafka/fetch.sh" ;; esac

@@ -23,6 +23,11 @@ HARDEN_LINK := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,nodlopen
 COMMON := -g -pthread -fvisibility=hidden -fno-omit-frame-pointer -I common -I services \
           -D_GNU_SOURCE -DTALARIA_VERSION='"$(VERSION)"'
 
+# what deps.sh unpacked because it cannot be installed (nothing on Debian 12)
+UNPACKED := $(wildcard $(or $(TALARIA_CACHE),$(HOME)/.cache/talaria)/unpacked-$(shell \
+              . /etc/os-release; echo $$VERSION_CODENAME)/*)
+COMMON   += $(UNPACKED:%=-isystem %/include)
+
 OPT_release := -O2 -D_FORTIFY_SOURCE=3 -DFAILPOINTS=0
 OPT_check   := -O1 -DFAILPOINTS=1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -Werror
 OPT_tsan    := -O1 -DFAILPOINTS=1 -fsanitize=thread -Werror
@@ -37,11 +42,11 @@ LDOPT_cov   := --coverage
 
 CFLAGS   = -std=gnu17 $(COMMON) $(WARN) $(WARN_C) $(HARDEN) $(OPT_$(VARIANT)) $(EXTRA)
 CXXFLAGS = -std=gnu++17 $(COMMON) $(WARN) $(HARDEN) $(OPT_$(VARIANT)) $(EXTRA)
-LDFLAGS  = $(HARDEN_LINK) $(LDOPT_$(VARIANT)) -pthread
+LDFLAGS  = $(UNPACKED:%=-L %/lib) $(HARDEN_LINK) $(LDOPT_$(VARIANT)) -pthread
 
 ifeq ($(VARIANT),fuzz)
 CC      := $(lastword $(sort $(notdir $(wildcard /usr/bin/clang-[0-9][0-9]))))
 CXX     := $(subst clang,clang++,$(CC))
 HARDEN  := -fPIE
-LDFLAGS  = -pie $(LDOPT_fuzz) -pthread
+LDFLAGS  = $(UNPACKED:%=-L %/lib) -pie $(LDOPT_fuzz) -pthread
 endif

@@ -10,7 +10,7 @@ common/build/deps.sh trixie
 mkdir -p "$cache"
 if [ ! -s "$cache/trixie.tar" ]; then
     echo "  trixie making a Debian 13 root (once, 15 s)"
-    mmdebstrap --quiet --variant=minbase --include=ca-certificates trixie "$cache/trixie.tar.part"
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates --format=tar trixie "$cache/trixie.tar.part"
     mv "$cache/trixie.tar.part" "$cache/trixie.tar"
 fi
 if [ ! -e "$root/unpacked" ]; then

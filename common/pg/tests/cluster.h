@@ -44,7 +44,10 @@ static inline pid_t cluster_spawn(struct cluster *c, char *const *argv)
             _exit(126);
         char path[256];
         snprintf(path, sizeof path, "%s/%s", c->bin, argv[0]);
-        execv(path, argv);
+        char *args[32] = {path}; /* PostgreSQL 16 finds its other programs by argv[0] only */
+        for (int i = 1; i < 31 && argv[i]; i++)
+            args[i] = argv[i];
+        execv(path, args);
         _exit(127);
     }
     return pid;

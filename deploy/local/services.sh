@@ -13,7 +13,7 @@ settings() {
     echo "TALARIA_STORE=file:$var/store"
     echo "TALARIA_ADMIN=127.0.0.1:$(port "$1")"
     case $1 in
-    receiver) echo "TALARIA_LISTEN=0.0.0.0:$TALARIA_PORT_DICOM" ;;
+    receiver) echo "TALARIA_PORT=$TALARIA_PORT_DICOM" ;;
     bookkeeper) echo "TALARIA_DATABASE=$database" ;;
     gateway)
         echo "TALARIA_DATABASE=$database"

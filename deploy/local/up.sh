@@ -112,7 +112,7 @@ apply_demo() {
     TALARIA_GATEWAY=http://127.0.0.1:$TALARIA_PORT_WEB "$talaria" apply "$var/demo.json" && touch "$var/run/applied"
 }
 
-mkdir -p "$var"
+mkdir -p "$var" "$var/archive"
 check_programs
 check_ports
 save_ports

@@ -73,6 +73,13 @@ BENCHES    += $(foreach t,$(call tests_of,services/$(1),bench),$(B)/tests/$(1)/$
 endef
 $(foreach s,$(SERVICES),$(eval $(call tests_of_service,$(s))))
 
+# programs of the benchmarks that are not services: integration-tests/loadgen
+OBJ_loadgen := $(call objects,$(call SUBDIRS_src,integration-tests/loadgen))
+ALL_OBJECTS += $(OBJ_loadgen)
+$(B)/bin/loadgen: $(OBJ_loadgen) $(B)/libbase.a
+	@mkdir -p $(@D); echo "  link   $@"
+	@$(call link_cmd,base,)
+
 $(B)/%.o: %.c
 	@mkdir -p $(@D); echo "  cc     $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<

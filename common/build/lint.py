@@ -98,7 +98,7 @@ def check_calls(path, owner, code):
                 continue
             if re.fullmatch(MEMORY, call) and owner != "base" and not tests:
                 problem(path, n, f"{call}(): memory comes from base/mem.h")
-            if re.fullmatch(UNSAFE, call) and not (tests and call in ("system", "setjmp")):
+            if re.fullmatch(UNSAFE, call) and not (tests and call in ("system", "setjmp", "strerror")):
                 problem(path, n, f"{call}() is not used here")
             if tests and not path.name.startswith("bench_") and re.fullmatch(SLEEPS, call):
                 problem(path, n, f"{call}() in a test: wait for a condition (testkit_within)")

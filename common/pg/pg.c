@@ -82,6 +82,15 @@ static int connection_error(struct err *e, PGconn *conn, const char *what)
                    text);
 }
 
+/* A server that has closed an idle connection is noticed here, not by the next statement. */
+static int still_there(PGconn *conn)
+{
+    struct pollfd p = {PQsocket(conn), POLLIN, 0};
+    if (p.fd >= 0 && poll(&p, 1, 0) > 0 && !PQconsumeInput(conn))
+        return 0;
+    return PQstatus(conn) == CONNECTION_OK;
+}
+
 /* libpq would print notices on stderr, between our JSON lines. */
 static void no_notice(void *arg, const char *text)
 {
@@ -91,7 +100,7 @@ static void no_notice(void *arg, const char *text)
 
 int pg_connect(struct pg *c, struct err *e)
 {
-    if (c->conn && PQstatus(c->conn) == CONNECTION_OK)
+    if (c->conn && still_there(c->conn))
         return 0;
     pg_disconnect(c);
     /* Later ones win, and dbname is expanded, so the caller's string overrides ours. */

@@ -194,6 +194,18 @@ static void test_migrations_run_once_even_in_parallel(void **state)
     pg_free(c);
 }
 
+static void test_a_restarted_server_costs_no_statement(void **state)
+{
+    (void)state;
+    struct err e;
+    struct pg *c = cluster_connect(&cluster);
+    cluster_stop_server(&cluster);
+    cluster_start_server(&cluster);
+    assert_int_equal(pg_connect(c, &e), 0);
+    assert_int_equal(pg_exec(c, "SELECT 1", &e), 0);
+    pg_free(c);
+}
+
 static void test_a_hanging_server_is_noticed(void **state)
 {
     (void)state;
@@ -216,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_affected_and_ints),
         cmocka_unit_test(test_every_file_of_the_folder_is_embedded),
         cmocka_unit_test(test_migrations_run_once_even_in_parallel),
+        cmocka_unit_test(test_a_restarted_server_costs_no_statement),
         cmocka_unit_test(test_a_hanging_server_is_noticed),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -1,0 +1,64 @@
+/* The gateway's core: from a request to a reply, by the table of routes. Knows no HTTP library. */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "base/hash.h"
+#include "gateway/configs.h"
+#include "gateway/http.h"
+#include "gateway/pool.h"
+#include "rows/rows.h"
+
+struct gateway {
+    struct pool *pool;
+    struct configs_publisher publisher;
+    /* The revision that this process has read from Kafka's pointer. */
+    void (*newest)(void *arg, char out[CONFIGS_REVISION]);
+    void *arg;
+    char token_sha256[HASH_SHA256_HEX]; /* "": no token is asked for */
+    struct row_strings hosts; /* further names accepted in Host; IP addresses always are */
+};
+
+struct call {
+    struct gateway *g;
+    const struct http_request *request;
+    struct http_reply *reply;
+    const char *param; /* of the route's {…}, or "" */
+};
+
+struct route {
+    const char *method, *path; /* one {param} at most, a whole segment */
+    void (*handle)(struct call *c);
+    bool open; /* no token */
+};
+extern const struct route routes[];
+extern const size_t routes_n;
+
+void gateway_handle(void *gateway, const struct http_request *r, struct http_reply *out);
+
+/* ---- replies ---- */
+
+/* RFC 9457. code: a word for programs ("not-found"); detail: one sentence, never patient data. */
+void reply_problem(struct call *c, int status, const char *code, const char *detail);
+/* 422 with a pointer and a reason for each error. */
+void reply_errors(struct call *c, const struct rows_error *errors, size_t n);
+/* An err of a library: retry 503, 4xx as its code says, else 500 (logged, text withheld). */
+void reply_err(struct call *c, const struct err *e);
+
+/* ---- handlers ---- */
+void api_status(struct call *c);
+void api_studies(struct call *c);
+void api_study(struct call *c);
+void api_series(struct call *c);
+void api_deliveries(struct call *c);
+void api_events(struct call *c);
+void api_config_get(struct call *c);
+void api_config_put(struct call *c);
+void api_config_check(struct call *c);
+void api_config_revisions(struct call *c);
+void api_rules_test(struct call *c);
+void page_status(struct call *c);
+void page_script(struct call *c);
+void page_style(struct call *c);
+void page_openapi(struct call *c);
+
+#endif

@@ -1,0 +1,303 @@
+/* Requests over a socket to the real adapter, core, Postgres: statuses, bodies, limits. */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "gateway/gateway.h"
+#include "pg/tests/cluster.h"
+
+enum { BODY_MAX = 4096 };
+
+static struct cluster cluster;
+static struct gateway gateway;
+static struct http_server *server;
+static bool broker_away;
+
+static int fake_write(void *arg, const struct event *current, const struct event *published,
+                      struct err *e)
+{
+    (void)arg, (void)current, (void)published;
+    return broker_away ? err_set(e, ERR_RETRY, 0, "the broker is away") : 0;
+}
+
+static void no_newest(void *arg, char out[CONFIGS_REVISION])
+{
+    (void)arg;
+    *out = '\0';
+}
+
+static int start(void **state)
+{
+    (void)state;
+    struct err e;
+    cluster_start(&cluster);
+    struct pg *pg = cluster_connect(&cluster);
+    assert_int_equal(pg_migrate(pg, &e), 0);
+    assert_int_equal(pg_exec(pg,
+                             "INSERT INTO studies VALUES ('1.2','Brain','P1',now(),now());"
+                             "INSERT INTO series (study,series,patient_id,first_at,last_at)"
+                             " VALUES ('1.2','1.2.9','P1',now(),now())",
+                             &e),
+                     0);
+    pg_free(pg);
+    gateway = (struct gateway){.pool = pool_new(cluster.conninfo, 2),
+                               .publisher = {.write = fake_write},
+                               .newest = no_newest};
+    assert_int_equal(objstore_open(&gateway.publisher.store, "null:", &e), 0);
+    struct http_options o = {.address = "127.0.0.1",
+                             .body_max = BODY_MAX,
+                             .connections = 64,
+                             .timeout_seconds = 5,
+                             .handle = gateway_handle,
+                             .arg = &gateway};
+    if (http_start(&server, &o, &e) != 0)
+        fail_msg("%s", e.text);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    http_stop(server);
+    pool_free(gateway.pool);
+    objstore_close(gateway.publisher.store);
+    cluster_stop(&cluster);
+    return 0;
+}
+
+/* ---- a client ---- */
+
+static struct str reply;
+
+static int status_of_reply(void)
+{
+    return reply.len > 12 ? atoi(reply.data + 9) : 0;
+}
+
+static int dial(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)http_port(server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = {20, 0};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static int send_all(const char *text, size_t n)
+{
+    int fd = dial();
+    char part[4096];
+    ssize_t got;
+    str_clear(&reply);
+    /* the server may answer and close before it has read all */
+    (void)!send(fd, text, n, MSG_NOSIGNAL);
+    while ((got = recv(fd, part, sizeof part, 0)) > 0)
+        str_append(&reply, part, (size_t)got);
+    close(fd);
+    return status_of_reply();
+}
+
+/* headers: lines with \r\n at their ends. */
+static int ask(const char *method, const char *path, const char *headers, const char *body)
+{
+    struct str s = STR_INIT;
+    str_printf(&s, "%s %s HTTP/1.1\r\nConnection: close\r\n%s", method, path, headers);
+    if (!strstr(headers, "Host:"))
+        str_puts(&s, "Host: 127.0.0.1\r\n");
+    if (body)
+        str_printf(&s, "Content-Length: %zu\r\n", strlen(body));
+    str_printf(&s, "\r\n%s", body ? body : "");
+    int status = send_all(s.data, s.len);
+    str_free(&s);
+    return status;
+}
+
+static bool says(const char *text)
+{
+    return strstr(str_cstr(&reply), text) != NULL;
+}
+
+#define JSON "Content-Type: application/json\r\n"
+
+/* ---- tests ---- */
+
+static void test_statuses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *path, *headers, *body;
+        int want;
+        const char *text;
+    } table[] = {
+        {"GET", "/", "", NULL, 200, "default-src 'none'"},
+        {"GET", "/status.js", "", NULL, 200, "text/javascript"},
+        {"GET", "/status.css", "", NULL, 200, "prefers-color-scheme"},
+        {"GET", "/api/v1/openapi.yaml", "", NULL, 200, "openapi: 3.1.0"},
+        {"HEAD", "/api/v1/status", "", NULL, 200, "application/json"},
+        {"GET", "/api/v1/status", "", NULL, 200, "\"problems\""},
+        {"GET", "/api/v1/studies", "", NULL, 200, "\"1.2\""},
+        {"GET", "/api/v1/studies?q=P1&limit=1", "", NULL, 200, "~1.2\""},
+        {"GET", "/api/v1/studies?q=nobody", "", NULL, 200, "[]"},
+        {"GET", "/api/v1/studies?limit=0x1", "", NULL, 400, "problem+json"},
+        {"GET", "/api/v1/studies?limit=501", "", NULL, 400, "bad-request"},
+        {"GET", "/api/v1/studies?cursor=x", "", NULL, 400, "malformed cursor"},
+        {"GET", "/api/v1/studies/1.2", "", NULL, 200, "Brain"},
+        {"GET", "/api/v1/studies/9.9", "", NULL, 404, "not-found"},
+        {"GET", "/api/v1/studies/", "", NULL, 404, "not-found"},
+        {"GET", "/api/v1/studies/1.2/x", "", NULL, 404, "not-found"},
+        {"GET", "/api/v1/studies/..%2f..%2fetc", "", NULL, 404, "not-found"},
+        {"GET", "/api/v1/series/1.2.1", "", NULL, 404, "not-found"},
+        {"GET", "/api/v1/deliveries?target=pacs&state=open", "", NULL, 200, "[]"},
+        {"GET", "/api/v1/events?after=0", "", NULL, 200, "[]"},
+        {"GET", "/api/v1/events?after=-1", "", NULL, 400, "bad-request"},
+        {"GET", "/api/v1/config/revisions", "", NULL, 200, "items"},
+        {"GET", "/nowhere", "", NULL, 404, "No such path"},
+        {"DELETE", "/api/v1/config", "", NULL, 405, "method-not-allowed"},
+        {"GET", "/api/v1/status", "Host: evil.example\r\n", NULL, 421, "unknown-host"},
+        {"GET", "/api/v1/status", "Host: localhost:8000\r\n", NULL, 200, "problems"},
+        {"GET", "/api/v1/status", "Host: [::1]:8000\r\n", NULL, 200, "problems"},
+        {"POST", "/api/v1/config/check", "Content-Type: text/plain\r\n", "{}", 415, "not-json"},
+        {"POST", "/api/v1/config/check", JSON, "{}", 200, "{\"valid\":true}"},
+        {"POST", "/api/v1/config/check", JSON, "", 422, "\"errors\""},
+        {"POST", "/api/v1/config/check", JSON, "{\"rules\":{\"a\":{\"rule\":\"1 +\"}}}", 422,
+         "\"pointer\":\"/rules/a"},
+        {"PUT", "/api/v1/config", JSON, "{}", 428, "if-match-required"},
+        {"PUT", "/api/v1/config", JSON "If-Match: \"9-ab\"\r\n", "{}", 412, "ETag: \"0\""},
+        {"PUT", "/api/v1/config", JSON "If-Match: \"0\"\r\n", "{\"nonsense\":1}", 422, "/nonsense"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        int got = ask(table[i].method, table[i].path, table[i].headers, table[i].body);
+        if (got != table[i].want || !says(table[i].text))
+            fail_msg("%s %s: got %d, want %d with %s\n%s", table[i].method, table[i].path, got,
+                     table[i].want, table[i].text, str_cstr(&reply));
+        assert_true(says("nosniff"));
+    }
+}
+
+static void test_config_is_put_read_and_found_stale(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/api/v1/config", "", NULL), 200);
+    assert_true(says("ETag: \"0\"") && says("{}"));
+    assert_int_equal(ask("PUT", "/api/v1/config?why=try", JSON "If-Match: \"0\"\r\n", "{}"), 200);
+    assert_true(says("ETag: \"1-44136fa355b3\"") && says("\"published\":true"));
+    assert_int_equal(ask("PUT", "/api/v1/config", JSON "If-Match: \"0\"\r\n", "{ }"), 412);
+    broker_away = true;
+    assert_int_equal(ask("PUT", "/api/v1/config",
+                         JSON "If-Match: 1-44136fa355b3\r\n"
+                              "Talaria-User: eva\r\n",
+                         "{ }"),
+                     202);
+    broker_away = false;
+    assert_true(says("\"published\":false"));
+    assert_int_equal(ask("GET", "/api/v1/config", "", NULL), 200);
+    assert_true(says("ETag: \"2-") && says("{ }"));
+    assert_int_equal(ask("GET", "/api/v1/config/revisions", "", NULL), 200);
+    assert_true(says("\"why\":\"try\"") && says("\"by\":\"eva\""));
+}
+
+static void test_rules_are_explained(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        int want;
+        const char *text;
+    } table[] = {
+        {"{\"rule\":\"tags.Modality == 'CT'\",\"tags\":{\"Modality\":\"CT\"}}", 200,
+         "\"verdict\":\"match\""},
+        {"{\"rule\":\"tags.Modality == 'CT'\",\"tags\":{\"Modality\":\"MR\"}}", 200,
+         "\"verdict\":\"no match\""},
+        {"{\"rule\":\"tags.Modality == 'CT'\",\"tags\":{\"modality\":\"CT\"}}", 200,
+         "tags.Modality"},
+        {"{\"rule\":\"tags.Modality ==\"}", 422, "\"pointer\":\"/rule\""},
+        {"{\"tags\":{}}", 422, "/rule"},
+        {"{\"rule\":\"True\",\"x\":1}", 422, "/x"},
+        {"{\"rule\":", 422, "errors"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        int got = ask("POST", "/api/v1/rules/test", JSON, table[i].body);
+        if (got != table[i].want || !says(table[i].text))
+            fail_msg("%s: got %d, want %d with %s\n%s", table[i].body, got, table[i].want,
+                     table[i].text, str_cstr(&reply));
+    }
+}
+
+static void test_large_bodies_are_refused_whole(void **state)
+{
+    (void)state;
+    struct str s = STR_INIT;
+    str_puts(&s, "{}");
+    while (s.len < BODY_MAX)
+        str_putc(&s, ' ');
+    assert_int_equal(ask("POST", "/api/v1/config/check", JSON, s.data),
+                     200); /* exactly the limit */
+    str_putc(&s, ' ');
+    assert_int_equal(ask("POST", "/api/v1/config/check", JSON, s.data), 413);
+    /* chunked: nobody said how much would come */
+    struct str c = STR_INIT;
+    str_puts(&c,
+             "POST /api/v1/config/check HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n" JSON
+             "Transfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 4; i++)
+        str_printf(&c, "%zx\r\n%s\r\n", s.len, s.data);
+    str_puts(&c, "0\r\n\r\n");
+    assert_int_equal(send_all(c.data, c.len), 413);
+    str_free(&c);
+    str_free(&s);
+}
+
+static void test_a_token_is_asked_for_where_one_is_set(void **state)
+{
+    (void)state;
+    hash_sha256_hex(gateway.token_sha256, "correct-horse", 13);
+    assert_int_equal(ask("GET", "/", "", NULL), 200);
+    assert_int_equal(ask("GET", "/api/v1/status", "", NULL), 401);
+    assert_true(says("WWW-Authenticate: Bearer"));
+    assert_int_equal(ask("GET", "/api/v1/status", "Authorization: Bearer wrong\r\n", NULL), 401);
+    assert_int_equal(ask("GET", "/api/v1/status", "Authorization: Bearer correct-horse\r\n", NULL),
+                     200);
+    gateway.token_sha256[0] = '\0';
+}
+
+static void test_many_silent_connections_do_not_stop_the_others(void **state)
+{
+    (void)state;
+    int fds[40];
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = dial();
+    assert_int_equal(ask("GET", "/api/v1/status", "", NULL), 200);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+}
+
+static void test_postgres_away_is_503(void **state)
+{
+    (void)state;
+    cluster_stop_server(&cluster);
+    assert_int_equal(ask("GET", "/api/v1/status", "", NULL), 503);
+    assert_true(says("Retry-After: 2"));
+    assert_int_equal(ask("GET", "/", "", NULL), 200);
+    cluster_start_server(&cluster);
+    assert_int_equal(ask("GET", "/api/v1/status", "", NULL), 200);
+    str_free(&reply);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_config_is_put_read_and_found_stale),
+        cmocka_unit_test(test_rules_are_explained),
+        cmocka_unit_test(test_large_bodies_are_refused_whole),
+        cmocka_unit_test(test_a_token_is_asked_for_where_one_is_set),
+        cmocka_unit_test(test_many_silent_connections_do_not_stop_the_others),
+        cmocka_unit_test(test_postgres_away_is_503),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -28,6 +28,7 @@ LINK_base     := -lcrypto -lpthread
 LINK_dicom    := -lz
 LINK_kafka    := -lrdkafka
 LINK_pg       := -lpq
+LINK_daemon   := -lmicrohttpd
 LINK_dimse    := -ldcmnet -ldcmdata -loflog -lofstd -lssl -lcrypto
 LINK_metrics := -lm
 LINK_rules   := -lm

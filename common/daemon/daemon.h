@@ -35,7 +35,7 @@ struct daemon_settings {
     const char *admin_file; /* where the chosen port is written; "" = nowhere */
     int log_level;
 };
-/* Put first in a service's settings table: DAEMON_ROWS(struct receiver_settings, common) */
+/* Their rows; the skeleton puts them before the service's own. */
 extern const struct row daemon_rows[];
 extern const size_t daemon_rows_n;
 
@@ -56,7 +56,8 @@ struct daemon_part {
 struct service {
     const char *name;    /* "receiver" */
     const char *summary; /* one line for --help */
-    /* Own settings: table rows beside the common ones; struct starts with struct daemon_settings. */
+    /* Own settings: table rows beside the common ones; the struct starts with struct daemon_settings.
+     * Key "tlsPort" is flag --tls-port, environment TALARIA_TLS_PORT, file member "tlsPort". */
     const struct row *settings;
     size_t n_settings, settings_size;
     const struct stage *const *stages;      /* NULL-terminated or NULL */
@@ -72,6 +73,7 @@ int daemon_main(const struct service *s, int argc, char **argv);
 const struct daemon_settings *daemon_settings(const struct daemon *d);
 const char *daemon_owner(const struct daemon *d);  /* "<service>-<instance>" */
 const char *daemon_source(const struct daemon *d); /* "/talaria/<site>/<service>/<instance>" */
+const struct kafka_options *daemon_kafka(const struct daemon *d); /* for handles of one's own */
 struct kafka_producer *daemon_producer(struct daemon *d);
 struct objstore *daemon_store(struct daemon *d);
 bool daemon_stopping(const struct daemon *d);

@@ -195,55 +195,89 @@ static int compare(const struct kafka_topic *t, const rd_kafka_ConfigEntry_t **h
     return 0;
 }
 
-static int check_config(const struct kafka_options *o, const struct kafka_topic *t, struct err *e)
+static const struct kafka_topic *named(const struct kafka_topic *t, size_t n, const char *name)
 {
-    struct call c = {0};
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(t[i].name, name) == 0)
+            return &t[i];
+    return NULL;
+}
+
+static int compare_answer(const rd_kafka_event_t *answer, const struct kafka_topic *t, size_t n,
+                          struct err *e)
+{
+    size_t cnt;
+    const rd_kafka_ConfigResource_t **found = rd_kafka_DescribeConfigs_result_resources(
+        rd_kafka_event_DescribeConfigs_result((rd_kafka_event_t *)answer), &cnt);
+    for (size_t i = 0; i < cnt; i++) {
+        size_t entries;
+        rd_kafka_resp_err_t k = rd_kafka_ConfigResource_error(found[i]);
+        const char *name = rd_kafka_ConfigResource_name(found[i]);
+        const struct kafka_topic *topic = named(t, n, name);
+        if (k)
+            return kafka_error(e, k, "topic %s", name);
+        const rd_kafka_ConfigEntry_t **have = rd_kafka_ConfigResource_configs(found[i], &entries);
+        if (topic && compare(topic, have, entries, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int check_configs(struct call *c, const struct kafka_topic *t, size_t n, struct err *e)
+{
+    rd_kafka_ConfigResource_t *wanted[TOPICS_MAX];
     struct err own = {0};
-    size_t n, entries = 0;
-    if (call_begin(&c, o, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, e))
-        return -1;
-    rd_kafka_ConfigResource_t *resource =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, t->name);
-    rd_kafka_DescribeConfigs(c.rk, &resource, 1, c.options, c.queue);
-    rd_kafka_event_t *answer = call_answer(&c, t->name, &own);
+    size_t cnt = 0;
+    for (size_t i = 0; i < n; i++)
+        if (t[i].n_config)
+            wanted[cnt++] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, t[i].name);
+    if (!cnt)
+        return 0;
+    rd_kafka_DescribeConfigs(c->rk, wanted, cnt, c->options, c->queue);
+    rd_kafka_event_t *answer = call_answer(c, "topic settings", &own);
     /* a broker that cannot tell (the one of unit tests) has nothing to compare */
     int r = answer || own.code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE ? 0 : -1;
     if (answer) {
-        const rd_kafka_ConfigResource_t **found = rd_kafka_DescribeConfigs_result_resources(
-            rd_kafka_event_DescribeConfigs_result(answer), &n);
-        rd_kafka_resp_err_t k = n ? rd_kafka_ConfigResource_error(found[0]) : 0;
-        const rd_kafka_ConfigEntry_t **have =
-            n ? rd_kafka_ConfigResource_configs(found[0], &entries) : NULL;
-        r = k ? kafka_error(&own, k, "topic %s", t->name) : compare(t, have, entries, &own);
+        r = compare_answer(answer, t, n, &own);
         rd_kafka_event_destroy(answer);
     }
-    rd_kafka_ConfigResource_destroy(resource);
-    call_end(&c);
+    rd_kafka_ConfigResource_destroy_array(wanted, cnt);
     if (r && e)
         *e = own;
     return r;
 }
 
-static int32_t count_with(const struct kafka_options *o, const char *topic, struct err *e)
+static int check_count(struct call *c, const struct kafka_topic *t, struct err *e)
 {
-    rd_kafka_conf_t *conf = kafka_conf(o, e);
-    rd_kafka_t *rk = conf ? kafka_handle(RD_KAFKA_PRODUCER, conf, e) : NULL;
-    if (!rk)
-        return -1;
-    int32_t n = kafka_count_partitions(rk, topic, KAFKA_REQUEST_MS, e);
-    rd_kafka_destroy(rk);
-    return n;
-}
-
-int kafka_check_topic(const struct kafka_options *o, const struct kafka_topic *t, struct err *e)
-{
-    int32_t n = count_with(o, t->name, e);
+    int32_t n = kafka_count_partitions(c->rk, t->name, KAFKA_REQUEST_MS, e);
     if (n < 0)
         return -1;
     if (t->partitions > 0 && n != t->partitions)
         return err_set(e, ERR_FATAL, 0, "topic %s has %d partitions, not %d", t->name, n,
                        t->partitions);
-    return t->n_config ? check_config(o, t, e) : 0;
+    return 0;
+}
+
+int kafka_check_topics(const struct kafka_options *o, const struct kafka_topic *t, size_t n,
+                       struct err *e)
+{
+    struct call c = {0};
+    int r = 0;
+    if (n > TOPICS_MAX)
+        return err_set(e, ERR_FATAL, 0, "too many topics");
+    if (call_begin(&c, o, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, e))
+        return -1;
+    for (size_t i = 0; i < n && !r; i++)
+        r = check_count(&c, &t[i], e);
+    if (!r)
+        r = check_configs(&c, t, n, e);
+    call_end(&c);
+    return r;
+}
+
+int kafka_check_topic(const struct kafka_options *o, const struct kafka_topic *t, struct err *e)
+{
+    return kafka_check_topics(o, t, 1, e);
 }
 
 /* ---- start offsets ---- */
@@ -299,4 +333,20 @@ int kafka_commit_start(const struct kafka_options *o, const char *group, const c
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     return k ? kafka_error(e, k, "start of %s in %s", topic, group) : 0;
+}
+
+int kafka_committed(const struct kafka_options *o, const char *group, const char *topic,
+                    int32_t partition, int64_t *offset, struct err *e)
+{
+    rd_kafka_t *rk = group_handle(o, group, e);
+    if (!rk)
+        return -1;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, partition);
+    rd_kafka_resp_err_t k = first_error(rd_kafka_committed(rk, list, ADMIN_MS), list);
+    if (!k)
+        *offset = list->elems[0].offset >= 0 ? list->elems[0].offset : -1;
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return k ? kafka_error(e, k, "offset of %s in %s", topic, group) : 0;
 }

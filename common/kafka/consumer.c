@@ -38,6 +38,7 @@ struct kafka_consumer {
     /* assigned by the group, not yet taken by the caller */
     rd_kafka_topic_partition_list_t *waiting;
     int64_t retry_at, pause;
+    bool joined; /* the group has told what is ours (perhaps nothing) */
     struct err failed; /* why, until kafka_poll has told */
 };
 
@@ -177,6 +178,7 @@ static void rebalanced(rd_kafka_t *rk, rd_kafka_resp_err_t what,
 {
     struct kafka_consumer *c = opaque;
     forget_waiting(c);
+    c->joined = what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
     if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && list->cnt > 0) {
         c->waiting = rd_kafka_topic_partition_list_copy(list);
         c->pause = 0;
@@ -324,7 +326,8 @@ void kafka_consumer_wake(struct kafka_consumer *c, int event_fd)
 /* ---- reading ---- */
 
 /* What a message that is no record means: 0 the end of a partition, -1 an error. */
-static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m, struct err *e)
+static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m,
+                  struct kafka_record *out, struct err *e)
 {
     const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "";
     struct owned *o = m->rkt ? find(c, topic, m->partition) : NULL;
@@ -339,6 +342,8 @@ static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m, struct 
         return err_set(e, ERR_FATAL, fatal, "group %s: %s", c->group.group, why);
     if (!m->rkt)
         return kafka_error(e, m->err, "group %s", c->group.group);
+    out->topic = o ? o->topic : NULL;
+    out->partition = m->partition;
     return kafka_error(e, m->err, "%s [%d] at %lld", topic, m->partition, (long long)m->offset);
 }
 
@@ -361,7 +366,7 @@ static int poll_queue(struct kafka_consumer *c, struct kafka_record *out, int64_
         struct owned *o = NULL;
         int r = 0;
         if (m->err)
-            r = notice(c, m, e);
+            r = notice(c, m, out, e);
         else /* not found: taken away while the message was in the queue */
             o = find(c, rd_kafka_topic_name(m->rkt), m->partition);
         if (o) {
@@ -380,6 +385,7 @@ static int poll_queue(struct kafka_consumer *c, struct kafka_record *out, int64_
 int kafka_poll(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms, struct err *e)
 {
     drop_current(c);
+    out->topic = NULL;
     int64_t now = clock_mono_ms();
     if (c->waiting && now >= c->retry_at)
         try_waiting(c);
@@ -397,15 +403,15 @@ bool kafka_at_end(const struct kafka_consumer *c, const char *topic, int32_t par
     return o && o->at_end;
 }
 
+int64_t kafka_end(const struct kafka_consumer *c, const char *topic, int32_t partition)
+{
+    int64_t low, high;
+    return rd_kafka_get_watermark_offsets(c->rk, topic, partition, &low, &high) ? -1 : high;
+}
+
 bool kafka_member(const struct kafka_consumer *c)
 {
-    if (c->waiting)
-        return false;
-    char *id = rd_kafka_memberid(c->rk);
-    bool yes = id && *id;
-    if (id)
-        rd_kafka_mem_free(c->rk, id);
-    return yes;
+    return c->joined && !c->waiting;
 }
 
 /* ---- offsets ---- */
@@ -417,31 +423,72 @@ static bool refused(rd_kafka_resp_err_t k)
            k == RD_KAFKA_RESP_ERR__FATAL;
 }
 
-int kafka_commit(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
-                 const char *metadata, bool sync, struct err *e)
+static int add_commit(rd_kafka_topic_partition_list_t *list, const char *topic, int32_t partition,
+                      int64_t offset, const char *metadata, struct err *e)
 {
     size_t n = metadata ? strlen(metadata) : 0;
     if (n > METADATA_MAX)
         return err_set(e, ERR_REJECT, 0, "commit metadata of %zu bytes", n);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *t = rd_kafka_topic_partition_list_add(list, topic, partition);
     t->offset = offset;
     if (n) {
         t->metadata = mem_dup(metadata, n);
         t->metadata_size = n;
     }
+    return 0;
+}
+
+/* Takes list over. */
+static int commit_list(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *list, bool sync,
+                       struct err *e)
+{
     rd_kafka_resp_err_t k = rd_kafka_commit(c->rk, list, !sync);
-    if (!k)
-        k = sync ? list->elems[0].err : 0;
+    for (int i = 0; i < list->cnt && !k && sync; i++)
+        k = list->elems[i].err;
     rd_kafka_topic_partition_list_destroy(list);
     if (sync)
         metric_add(&commits, 1, c->group.group, k ? "failed" : "ok");
     if (!k)
         return 0;
-    kafka_error(e, k, "commit %s [%d]", topic, partition);
+    kafka_error(e, k, "commit of %s", c->group.group);
     if (e && refused(k))
         e->kind = ERR_FATAL;
     return -1;
+}
+
+int kafka_commit(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
+                 const char *metadata, bool sync, struct err *e)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    if (!add_commit(list, topic, partition, offset, metadata, e))
+        return commit_list(c, list, sync, e);
+    rd_kafka_topic_partition_list_destroy(list);
+    return -1;
+}
+
+int kafka_commit_all(struct kafka_consumer *c, const struct kafka_partition *parts, size_t n,
+                     struct err *e)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (size_t i = 0; i < n; i++)
+        if (add_commit(list, parts[i].topic, parts[i].partition, parts[i].committed,
+                       parts[i].metadata, e)) {
+            rd_kafka_topic_partition_list_destroy(list);
+            return -1;
+        }
+    return commit_list(c, list, true, e);
+}
+
+void kafka_pause(struct kafka_consumer *c, bool pause)
+{
+    rd_kafka_topic_partition_list_t *list = NULL;
+    if (rd_kafka_assignment(c->rk, &list))
+        return;
+    if (list->cnt && pause)
+        rd_kafka_pause_partitions(c->rk, list);
+    else if (list->cnt)
+        rd_kafka_resume_partitions(c->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 int kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,

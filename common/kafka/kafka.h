@@ -115,18 +115,27 @@ struct kafka_group {
 };
 int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *o,
                        const struct kafka_group *g, struct err *e) MUST_CHECK;
-/* 1: *out filled; 0: nothing within wait_ms (the queue is empty); -1: error (RETRY: poll again; FATAL: give up). An offset
- * out of range (the log's tail or head was lost) is ERR_REJECT with the partition in text. */
+/* 1: *out filled; 0: nothing within wait_ms (the queue is empty); -1: error (RETRY: poll again; FATAL:
+ * give up). An offset out of range (the log's tail or head was lost) is ERR_REJECT. On errors topic and
+ * partition of *out say where, topic NULL: everywhere. */
 int kafka_poll(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms,
                struct err *e) MUST_CHECK;
 /* Commits offset (the floor: the next one needed) with metadata ≤ 1 KB. sync: waits; a refusal
  * (another member owns it) is ERR_FATAL. */
 int kafka_commit(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                  const char *metadata, bool sync, struct err *e) MUST_CHECK;
+/* Several at once (synchronous): topic, partition, committed and metadata of each. All or nothing. */
+int kafka_commit_all(struct kafka_consumer *c, const struct kafka_partition *parts, size_t n,
+                     struct err *e) MUST_CHECK;
+/* Stops and resumes fetching of everything that is assigned; the group is served by kafka_poll all the
+ * while. Resuming takes up to a second: for outages of what is behind the consumer. */
+void kafka_pause(struct kafka_consumer *c, bool pause);
 int kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                struct err *e) MUST_CHECK;
 /* The last thing read of this partition was its end. */
 bool kafka_at_end(const struct kafka_consumer *c, const char *topic, int32_t partition);
+/* Its end (next) offset as the last fetch told, or -1. Needs no request. */
+int64_t kafka_end(const struct kafka_consumer *c, const char *topic, int32_t partition);
 /* Has joined the group, and whatever it was given was taken. */
 bool kafka_member(const struct kafka_consumer *c);
 /* Adds 1 to an eventfd whenever the empty queue gets something: poll with wait_ms 0 until nothing comes,
@@ -148,6 +157,7 @@ void kafka_reader_remove(struct kafka_reader *r, const char *topic, int32_t part
 int kafka_reader_poll(struct kafka_reader *r, struct kafka_record *out, int64_t wait_ms,
                       struct err *e) MUST_CHECK;
 bool kafka_reader_at_end(const struct kafka_reader *r, const char *topic, int32_t partition);
+int64_t kafka_reader_end(const struct kafka_reader *r, const char *topic, int32_t partition);
 void kafka_reader_wake(struct kafka_reader *r, int event_fd); /* see kafka_consumer_wake */
 /* First offset whose timestamp is ≥ t (the end if none). */
 int kafka_reader_offset_of_time(struct kafka_reader *r, const char *topic, int32_t partition,
@@ -172,10 +182,15 @@ int kafka_create_topics(const struct kafka_options *o, const struct kafka_topic 
 /* Commits offset 0 for every partition of topic in group, where nothing is committed. */
 int kafka_commit_start(const struct kafka_options *o, const char *group, const char *topic,
                        int32_t partitions, struct err *e) MUST_CHECK;
+/* The committed offset of a group (-1: none), from outside; for tools and tests. */
+int kafka_committed(const struct kafka_options *o, const char *group, const char *topic,
+                    int32_t partition, int64_t *offset, struct err *e) MUST_CHECK;
 /* Does the broker have this topic with this partition count and config values? -1 says what differs
  * (ERR_FATAL), or that the broker did not answer (ERR_RETRY). */
 int kafka_check_topic(const struct kafka_options *o, const struct kafka_topic *t,
                       struct err *e) MUST_CHECK;
+int kafka_check_topics(const struct kafka_options *o, const struct kafka_topic *t, size_t n,
+                       struct err *e) MUST_CHECK;
 int kafka_delete_topics(const struct kafka_options *o, const char *const *names, size_t n,
                         struct err *e) MUST_CHECK;
 

@@ -51,6 +51,11 @@ void kafka_mock_fail_produce(struct kafka_mock *m, int code, int n)
         rd_kafka_mock_push_request_errors(m->cluster, API_PRODUCE, 1, (rd_kafka_resp_err_t)code);
 }
 
+void kafka_mock_clear_produce(struct kafka_mock *m)
+{
+    rd_kafka_mock_clear_request_errors(m->cluster, API_PRODUCE);
+}
+
 void kafka_mock_down(struct kafka_mock *m)
 {
     rd_kafka_mock_broker_set_down(m->cluster, -1);

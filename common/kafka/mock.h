@@ -17,6 +17,7 @@ const char *kafka_mock_brokers(const struct kafka_mock *m);
 void kafka_mock_topic(struct kafka_mock *m, const char *name, int partitions);
 /* The next n produce requests fail with this code of Kafka's protocol. */
 void kafka_mock_fail_produce(struct kafka_mock *m, int code, int n);
+void kafka_mock_clear_produce(struct kafka_mock *m);
 /* Refuses connections and drops those that are open, until up again. */
 void kafka_mock_down(struct kafka_mock *m);
 void kafka_mock_up(struct kafka_mock *m);

@@ -124,7 +124,8 @@ int kafka_reader_add(struct kafka_reader *r, const char *topic, int32_t partitio
     return 0;
 }
 
-static int notice(struct kafka_reader *r, const rd_kafka_message_t *m, struct err *e)
+static int notice(struct kafka_reader *r, const rd_kafka_message_t *m, struct kafka_record *out,
+                  struct err *e)
 {
     const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "";
     struct position *p = find(r, topic, m->partition);
@@ -135,6 +136,8 @@ static int notice(struct kafka_reader *r, const rd_kafka_message_t *m, struct er
     }
     if (m->rkt && !p)
         return 0;
+    out->topic = p ? r->topics.items[p->topic].name : NULL;
+    out->partition = m->partition;
     return kafka_error(e, m->err, "%s [%d] at %lld", topic, m->partition, (long long)m->offset);
 }
 
@@ -144,8 +147,9 @@ int kafka_reader_poll(struct kafka_reader *r, struct kafka_record *out, int64_t 
 {
     rd_kafka_message_t *m;
     drop_current(r);
+    out->topic = NULL;
     for (; (m = rd_kafka_consume_queue(r->queue, (int)wait_ms)); wait_ms = 0) {
-        int k = m->err ? notice(r, m, e) : 0;
+        int k = m->err ? notice(r, m, out, e) : 0;
         struct position *p =
             m->err ? NULL : find(r, rd_kafka_topic_name(m->rkt), m->partition);
         if (p && m->offset >= p->from) {
@@ -166,6 +170,12 @@ bool kafka_reader_at_end(const struct kafka_reader *r, const char *topic, int32_
 {
     const struct position *p = find(r, topic, partition);
     return p && p->at_end;
+}
+
+int64_t kafka_reader_end(const struct kafka_reader *r, const char *topic, int32_t partition)
+{
+    int64_t low, high;
+    return rd_kafka_get_watermark_offsets(r->rk, topic, partition, &low, &high) ? -1 : high;
 }
 
 int kafka_reader_offset_of_time(struct kafka_reader *r, const char *topic, int32_t partition,

@@ -1,0 +1,114 @@
+/* What the files of a stage's runner share: stage.c (thread, loop), slot.c (floors, metadata, closing),
+ * journal.c (claim, fold, read-back), batch.c. All of it belongs to the stage's thread. */
+#ifndef DAEMON_STAGE_PRIV_H
+#define DAEMON_STAGE_PRIV_H
+
+#include "base/vec.h"
+#include "daemon/daemon_priv.h"
+
+#define STAGE_INPUTS   8
+#define STAGE_TURN     500       /* records handled before outputs are written */
+#define STAGE_OUTPUTS  500       /* or as many output records */
+#define STAGE_ARENA    (64 << 20)
+#define STAGE_TICK_MS  50
+#define STAGE_COMMIT_MS 1000
+#define STAGE_PAUSE_MIN 200
+#define STAGE_PAUSE_MAX 30000
+
+/* One input of one partition. */
+struct input {
+    int64_t committed; /* the floor that Kafka has */
+    int64_t read;      /* next record to handle */
+    int64_t position;  /* all before it are handled and their outputs acknowledged */
+    int64_t claim;     /* newest one seen or named here; -1: none */
+};
+
+/* A record that its handler wants again; a copy. */
+struct again {
+    size_t input;
+    struct kafka_record record;
+    int64_t due, pause;
+    bool dropped; /* records after it were read and thrown away: seek when it is done */
+    char data[];
+};
+
+struct slot {
+    int32_t partition;
+    void *state; /* NULL: closed */
+    int64_t claim, claimed_at;
+    int64_t newest;  /* claim of the own journal */
+    bool folded;
+    int64_t floor_time; /* log time of the record at the floor, while opening; -1 unknown */
+    struct input in[STAGE_INPUTS];
+    char *saved;     /* own metadata of the last commit */
+    char *metadata;  /* the last commit's, whole */
+    int64_t log_ts, log_mono;
+    int64_t moved;   /* monotonic: when the floor moved, or nothing was behind it */
+    int64_t reopen_at, pause; /* while closed; reopen_at 0: not before the group says so */
+    struct again *again;
+};
+
+struct pending_record;
+
+struct runner {
+    struct daemon *daemon;
+    const struct stage *stage;
+    pthread_t thread;
+    struct beat *beat;
+    struct readiness ready;
+    volatile int stop;
+    struct kafka_consumer *consumer;
+    struct kafka_reader *reader;
+    int wake; /* eventfd */
+    char inputs[STAGE_INPUTS][TOPIC_NAME];
+    const char *topics[STAGE_INPUTS];
+    size_t n_inputs;
+    char journal[TOPIC_NAME]; /* "" = none */
+    bool same;                /* the journal is the input */
+    VEC(struct slot *) slots;
+    struct arena *arena;
+    struct outputs out;
+    bool failed; /* the outputs of this turn could not be written */
+    int64_t commit_at, tick_at;
+    /* batch stages */
+    VEC(struct kafka_record) batch;
+    struct arena *batch_arena;
+    size_t batch_bytes;
+    int64_t batch_since, batch_due, batch_pause;
+    VEC(struct kafka_partition) owned;
+};
+
+/* stage.c */
+void stage_fill(struct stage_record *out, const struct runner *r, const struct kafka_record *k,
+                const char *noun);
+/* Sees claims and names of claims; true if the record is a void choice. */
+bool stage_is_void(int64_t *newest, const struct stage_record *r);
+struct slot *runner_slot(struct runner *r, int32_t partition);
+/* Writes the outputs of all slots; on failure every slot is closed, to be opened again later. */
+int runner_settle(struct runner *r);
+int runner_failpoint(struct runner *r, const char *where, struct err *e);
+void runner_leave(struct runner *r, const struct err *e); /* a fatal error: the process ends */
+
+/* slot.c */
+struct slot *slot_new(struct runner *r, const struct kafka_partition *parts, size_t n,
+                      int32_t partition);
+void slot_close(struct runner *r, struct slot *s, int64_t reopen_in); /* -1: not by itself */
+void slot_free(struct runner *r, struct slot *s);
+void slot_log_time(struct slot *s, int64_t timestamp);
+/* Commits every open slot's floor if it moved (or force). FATAL: refused. */
+int floors_commit(struct runner *r, bool force, struct err *e);
+/* Commits what is committed already: do we still own it? */
+int slot_confirm(struct runner *r, struct slot *s, struct err *e);
+
+/* journal.c */
+/* Opens slots (claim, fold, opened()). What can never be opened stays closed; -1: try all again. */
+int slots_open(struct runner *r, struct slot **slots, size_t n, struct err *e);
+void journal_read(struct runner *r, const struct kafka_record *k);
+
+/* batch.c */
+int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, struct err *e);
+void batch_revoked(struct runner *r);
+void batch_turn(struct runner *r);
+void batch_last(struct runner *r); /* what is left at the end */
+
+#endif

@@ -1,5 +1,6 @@
 /* talaria apply and export: the whole configuration document, in and out of the gateway. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -61,11 +62,11 @@ static int put_config(struct http_answer *out, const struct cli *c, const struct
 {
     struct str path = STR_INIT;
     struct err e = {0};
-    str_puts(&path, "/config");
-    if (*why) {
-        str_puts(&path, "?why=");
-        http_escape(&path, why);
-    }
+    const char *by = getenv("USER");
+    str_puts(&path, "/config?by=");
+    http_escape(&path, by && *by ? by : "talaria");
+    str_puts(&path, "&why=");
+    http_escape(&path, why);
     struct http_request rq = {.method = "PUT",
                               .path = str_cstr(&path),
                               .body = str_cstr(text),

@@ -160,7 +160,7 @@ int http_problem(const struct http_answer *a)
     json_t *one, *errors = json_object_get(j, "errors");
     json_array_foreach(errors, i, one)
     {
-        const char *pointer = text_of(one, "pointer"), *reason = text_of(one, "detail");
+        const char *pointer = text_of(one, "pointer"), *reason = text_of(one, "reason");
         str_clear(&line);
         format_safe(&line, pointer && *pointer ? pointer : "/");
         str_puts(&line, ": ");

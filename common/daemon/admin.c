@@ -184,7 +184,7 @@ static int tell_port(struct admin *a, const char *file, struct err *e)
     char text[16];
     int n = snprintf(text, sizeof text, "%d\n", a->port);
     log_info("admin port", LOG_INT("port", a->port));
-    return *file ? file_replace(file, text, (size_t)n, 0644, e) : 0;
+    return file && *file ? file_replace(file, text, (size_t)n, 0644, e) : 0;
 }
 
 int admin_start(struct admin **out, struct daemon *d, struct err *e)

@@ -194,34 +194,27 @@ static void like_prefix(struct str *s, const char *q)
 #define AFTER(column, id)                                                                          \
     "($1::bigint=0 OR (" column "," id ") < (to_timestamp($1::bigint/1000000.0),$2::text))"
 
-/* The state filter first narrows by an index where the state is rare, then tests the word itself.
- */
+/* The state filter narrows by an index where the state is rare; the word itself is tested, too. */
+/* Statements break where SQL does. */
+/* clang-format off */
 static const char studies_sql[] =
-    "WITH page AS MATERIALIZED (SELECT u.* FROM studies u WHERE " AFTER(
-        "u.last_at",
-        "u.study") " AND ($4::text IS NULL OR u.study LIKE $4 OR u.study IN (SELECT study FROM "
-                   "series WHERE"
-                   " accession LIKE $4 UNION SELECT study FROM series WHERE patient_id LIKE $4))"
-                   " AND ($5::text IS NULL OR (study_state(u.study)=$5 AND CASE $5"
-                   " WHEN 'receiving' THEN u.study IN (SELECT study FROM receipts WHERE "
-                   "state='stored')"
-                   " WHEN 'failed' THEN u.study IN (SELECT study FROM deliveries WHERE state IN"
-                   " ('failed','expired') UNION SELECT study FROM tasks WHERE state IN "
-                   "('failed','expired'))"
-                   " WHEN 'rejected' THEN u.study IN (SELECT study FROM rejected) ELSE true END))"
-                   " ORDER BY u.last_at DESC,u.study DESC LIMIT $3::bigint) "
-                   "SELECT json_build_object('items',COALESCE((SELECT "
-                   "json_agg(json_build_object(" STUDY_FIELDS
-                   ",'seriesCount',(SELECT count(*) FROM series s WHERE "
-                   "s.study=u.study),'instances',(SELECT count(*)"
-                   " FROM receipts r WHERE r.study=u.study),'targets',(SELECT "
-                   "COALESCE(json_agg(DISTINCT"
-                   " d.target),'[]') FROM deliveries d WHERE d.study=u.study)) ORDER BY u.last_at "
-                   "DESC,"
-                   "u.study DESC) FROM page u),'[]'),'next',(SELECT CASE WHEN count(*)=$3::bigint "
-                   "THEN (SELECT " CURSOR_OF(
-                       "last_at",
-                       "study") " FROM page ORDER BY last_at,study LIMIT 1) END FROM page))";
+    "WITH page AS MATERIALIZED (SELECT u.* FROM studies u WHERE " AFTER("u.last_at", "u.study")
+    " AND ($4::text IS NULL OR u.study LIKE $4 OR u.study IN (SELECT study FROM series WHERE"
+    " accession LIKE $4 UNION SELECT study FROM series WHERE patient_id LIKE $4))"
+    " AND ($5::text IS NULL OR (CASE $5"
+    " WHEN 'receiving' THEN u.study IN (SELECT study FROM receipts WHERE state='stored')"
+    " WHEN 'failed' THEN u.study IN (SELECT study FROM deliveries WHERE state IN"
+    " ('failed','expired') UNION SELECT study FROM tasks WHERE state IN ('failed','expired'))"
+    " WHEN 'rejected' THEN u.study IN (SELECT study FROM rejected) ELSE true END"
+    " AND study_state(u.study)=$5))"
+    " ORDER BY u.last_at DESC,u.study DESC LIMIT $3::bigint) "
+    "SELECT json_build_object('items',COALESCE((SELECT json_agg(json_build_object(" STUDY_FIELDS
+    ",'seriesCount',(SELECT count(*) FROM series s WHERE s.study=u.study),'instances',(SELECT"
+    " count(*) FROM receipts r WHERE r.study=u.study),'targets',(SELECT COALESCE(json_agg("
+    "DISTINCT d.target),'[]') FROM deliveries d WHERE d.study=u.study)) ORDER BY u.last_at DESC,"
+    "u.study DESC) FROM page u),'[]'),'next',(SELECT CASE WHEN count(*)=$3::bigint THEN (SELECT "
+    CURSOR_OF("last_at", "study") " FROM page ORDER BY last_at,study LIMIT 1) END FROM page))";
+/* clang-format on */
 
 int ledger_studies(struct pg *c, struct str *out, const char *q, const char *state,
                    const struct ledger_page *page, struct err *e)
@@ -273,21 +266,19 @@ int ledger_series(struct pg *c, struct str *out, const char *series, struct err 
     return json_query(c, out, series_sql, 1, &series, e);
 }
 
+/* clang-format off */
 static const char deliveries_sql[] =
-    "WITH page AS MATERIALIZED (SELECT d.* FROM delivery_status d WHERE d.asked_at IS NOT NULL "
-    "AND " AFTER(
-        "d.asked_at",
-        "d.delivery") " AND ($4::text IS NULL OR d.target=$4) AND ($5::text IS NULL OR d.status=$5 "
-                      "OR"
-                      " ($5='open' AND d.state<'delivered')) AND ($6::text IS NULL OR d.study=$6)"
-                      " ORDER BY d.asked_at DESC,d.delivery DESC LIMIT $3::bigint) "
-                      "SELECT json_build_object('items',COALESCE((SELECT json_agg(" DELIVERY_JSON
-                      " ORDER BY d.asked_at DESC,d.delivery DESC)" DELIVERY_FROM
-                      "WHERE d.delivery IN (SELECT delivery FROM page)),'[]'),'next',(SELECT CASE "
-                      "WHEN"
-                      " count(*)=$3::bigint THEN (SELECT " CURSOR_OF(
-                          "asked_at", "delivery") " FROM page ORDER BY asked_at,delivery LIMIT 1) "
-                                                  "END FROM page))";
+    "WITH page AS MATERIALIZED (SELECT d.* FROM delivery_status d WHERE d.asked_at IS NOT NULL AND "
+    AFTER("d.asked_at", "d.delivery")
+    " AND ($4::text IS NULL OR d.target=$4) AND ($5::text IS NULL OR d.status=$5 OR"
+    " ($5='open' AND d.state<'delivered')) AND ($6::text IS NULL OR d.study=$6)"
+    " ORDER BY d.asked_at DESC,d.delivery DESC LIMIT $3::bigint) "
+    "SELECT json_build_object('items',COALESCE((SELECT json_agg(" DELIVERY_JSON
+    " ORDER BY d.asked_at DESC,d.delivery DESC)" DELIVERY_FROM
+    "WHERE d.delivery IN (SELECT delivery FROM page)),'[]'),'next',(SELECT CASE WHEN"
+    " count(*)=$3::bigint THEN (SELECT " CURSOR_OF("asked_at", "delivery")
+    " FROM page ORDER BY asked_at,delivery LIMIT 1) END FROM page))";
+/* clang-format on */
 
 int ledger_deliveries(struct pg *c, struct str *out, const char *target, const char *state,
                       const char *study, const struct ledger_page *page, struct err *e)
@@ -314,12 +305,26 @@ int ledger_events(struct pg *c, struct str *out, int64_t after, int64_t limit, s
     return json_query(c, out, events_sql, 2, (const char *const[]){from, n}, e);
 }
 
-/* ---- ages ---- */
+/* ---- ages and balances ---- */
 
+/* clang-format off */
 static const char ages_sql[] =
-    "SELECT s.n,s.age,p.n,p.age,d.n,d.age,f.n,t.n,t.age,g.n,j.n,m.n,"
-    /* a decided receipt that was never announced, and a decision whose members do not add up */
-    "(SELECT count(*) FROM receipts r JOIN members y USING (receipt) JOIN decisions x USING"
+    "SELECT s.n,s.age,p.n,p.age,d.n,d.age,f.n,t.n,t.age,g.n,j.n,m.n FROM "
+    "(SELECT count(*) n," AGE("min(stored_at)") " age FROM receipts WHERE state='stored') s,"
+    "(SELECT count(*) n," AGE("min(decided_at)") " age FROM decisions WHERE members_at IS NULL"
+    " AND manifest_key IS NOT NULL) p,"
+    "(SELECT count(*) n," AGE("min(asked_at)") " age FROM deliveries WHERE state<'delivered') d,"
+    "(SELECT count(*) n FROM delivery_status WHERE status IN ('failed','expired')"
+    " AND state IN ('failed','expired')) f,"
+    "(SELECT count(*) n," AGE("min(asked_at)") " age FROM tasks WHERE state<'succeeded') t,"
+    "(SELECT count(*) n FROM task_status WHERE status IN ('failed','expired')"
+    " AND state IN ('failed','expired')) g,"
+    "(SELECT count(*) n FROM rejected) j,"
+    "(SELECT count(*) n FROM decisions WHERE members_at IS NULL AND members_error IS NOT NULL) m";
+
+/* Receipts that are decided and were never announced may still be on their way for a while. */
+static const char balances_sql[] =
+    "SELECT (SELECT count(*) FROM receipts r JOIN members y USING (receipt) JOIN decisions x USING"
     " (decision) WHERE r.study IS NULL AND x.decided_at BETWEEN now() - interval '1 day' AND"
     " now() - interval '5 minutes') + (SELECT count(*) FROM decisions x WHERE x.n IS NOT NULL AND"
     " x.members_at IS NOT NULL AND x.decided_at > now() - interval '1 day' AND NOT EXISTS"
@@ -327,63 +332,8 @@ static const char ages_sql[] =
     "x.left_out))),"
     "(SELECT count(*) FROM deliveries d WHERE d.finished_at > now() - interval '1 day' AND"
     " d.members <> COALESCE(d.delivered,0)+COALESCE(d.repeated,0)+COALESCE(d.not_accepted,0)"
-    "+COALESCE(d.failed,0)+COALESCE(d.cancelled,0))"
-    " FROM (SELECT count(*) n," AGE(
-        "min(stored_at)") " age FROM receipts WHERE state='stored') s,"
-                          "(SELECT count(*) n," AGE(
-                              "min(decided_at)") " age FROM decisions WHERE members_at IS NULL"
-                                                 " AND manifest_key IS NOT NULL) p,"
-                                                 "(SELECT count(*) n," AGE(
-                                                     "min(asked_at)") " age FROM deliveries WHERE "
-                                                                      "state<'delivered') d,"
-                                                                      "(SELECT count(*) n FROM "
-                                                                      "delivery_status WHERE "
-                                                                      "status IN "
-                                                                      "('failed','expired')) f,"
-                                                                      "(SELECT count(*) n," AGE(
-                                                                          "min(asked_at)") " age "
-                                                                                           "FROM "
-                                                                                           "tasks "
-                                                                                           "WHERE "
-                                                                                           "state<'"
-                                                                                           "succeed"
-                                                                                           "ed') t,"
-                                                                                           "(SELECT"
-                                                                                           " count("
-                                                                                           "*) n "
-                                                                                           "FROM "
-                                                                                           "task_"
-                                                                                           "status "
-                                                                                           "WHERE "
-                                                                                           "status "
-                                                                                           "IN "
-                                                                                           "('"
-                                                                                           "failed'"
-                                                                                           ",'"
-                                                                                           "expired"
-                                                                                           "')) g,"
-                                                                                           "(SELECT"
-                                                                                           " count("
-                                                                                           "*) n "
-                                                                                           "FROM "
-                                                                                           "rejecte"
-                                                                                           "d) j,"
-                                                                                           "(SELECT"
-                                                                                           " count("
-                                                                                           "*) n "
-                                                                                           "FROM "
-                                                                                           "decisio"
-                                                                                           "ns "
-                                                                                           "WHERE "
-                                                                                           "members"
-                                                                                           "_at IS "
-                                                                                           "NULL "
-                                                                                           "AND "
-                                                                                           "members"
-                                                                                           "_error "
-                                                                                           "IS NOT "
-                                                                                           "NULL) "
-                                                                                           "m";
+    "+COALESCE(d.failed,0)+COALESCE(d.cancelled,0))";
+/* clang-format on */
 
 static double number(const struct pg_result *r, int column)
 {
@@ -408,9 +358,17 @@ int ledger_ages(struct pg *c, struct ledger_ages *out, struct err *e)
                                 .task_age = number(r, 8),
                                 .tasks_failed = pg_int(r, 0, 9, 0),
                                 .rejected = pg_int(r, 0, 10, 0),
-                                .manifests_missing = pg_int(r, 0, 11, 0),
-                                .receipts_imbalance = pg_int(r, 0, 12, 0),
-                                .deliveries_imbalance = pg_int(r, 0, 13, 0)};
+                                .manifests_missing = pg_int(r, 0, 11, 0)};
+    pg_result_free(r);
+    return 0;
+}
+
+int ledger_balances(struct pg *c, struct ledger_balances *out, struct err *e)
+{
+    struct pg_result *r;
+    if (pg_query(c, &r, balances_sql, 0, NULL, e) != 0)
+        return -1;
+    *out = (struct ledger_balances){pg_int(r, 0, 0, 0), pg_int(r, 0, 1, 0)};
     pg_result_free(r);
     return 0;
 }

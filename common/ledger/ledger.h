@@ -28,7 +28,8 @@ struct ledger_page {
     const char *cursor;
     int64_t limit;
 };
-/* q: prefix of an accession number, patient id or StudyInstanceUID. state: a word of study_state. */
+/* q: prefix of an accession number, patient id or StudyInstanceUID. state: a word of study_state.
+ */
 int ledger_studies(struct pg *c, struct str *out, const char *q, const char *state,
                    const struct ledger_page *page, struct err *e) MUST_CHECK;
 /* A study with its stages, series, decisions, tasks, deliveries with reasons. */
@@ -41,15 +42,21 @@ int ledger_deliveries(struct pg *c, struct str *out, const char *target, const c
 int ledger_events(struct pg *c, struct str *out, int64_t after, int64_t limit,
                   struct err *e) MUST_CHECK;
 
-/* For metrics and alarms. Ages in seconds of the oldest, 0 if none. The balances count what does not
- * add up in the last 24 hours; both are 0 in a healthy ledger. */
+/* For metrics and alarms. Ages in seconds of the oldest, 0 if none. Cheap: partial indexes only. */
 struct ledger_ages {
     int64_t stored, decided_pending, deliveries_open, deliveries_failed, tasks_open, tasks_failed,
         rejected, manifests_missing;
     double stored_age, pending_age, delivery_age, task_age;
-    int64_t receipts_imbalance, deliveries_imbalance;
 };
 int ledger_ages(struct pg *c, struct ledger_ages *out, struct err *e) MUST_CHECK;
+
+/* What does not add up in the last 24 hours; both are 0 in a healthy ledger. receipts: decided ones
+ * that were never announced, decisions whose members are not as many as their window's. deliveries:
+ * ended ones whose outcomes are not as many as their members. Reads every member of a day. */
+struct ledger_balances {
+    int64_t receipts, deliveries;
+};
+int ledger_balances(struct pg *c, struct ledger_balances *out, struct err *e) MUST_CHECK;
 
 #ifdef __cplusplus
 }

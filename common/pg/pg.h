@@ -22,13 +22,14 @@ struct pg_result;
 /* Does not connect yet. */
 struct pg *pg_new(const char *conninfo);
 void pg_free(struct pg *c);
-/* Connects if needed (≤ 5 s). ERR_RETRY: Postgres is away. Call it before each unit of work: statements never
- * connect by themselves, because a new connection would be outside the transaction of the lost one. */
+/* Connects if needed (≤ 5 s). ERR_RETRY: Postgres is away. Call it before each unit of work:
+ * statements never connect by themselves, because a new connection would be outside the transaction
+ * of the lost one. */
 int pg_connect(struct pg *c, struct err *e) MUST_CHECK;
 
-/* Text parameters (NULL = SQL null). A lost connection is ERR_RETRY (and the transaction is gone), an
- * integrity or data error (class 22, 23) ERR_REJECT, serialization or deadlock ERR_RETRY, anything
- * else ERR_FATAL. Statement time limit 30 s. *out may be NULL. */
+/* Text parameters (NULL = SQL null). A lost connection is ERR_RETRY (and the transaction is gone),
+ * an integrity or data error (class 22, 23) ERR_REJECT, serialization or deadlock ERR_RETRY,
+ * anything else ERR_FATAL. Statement time limit 30 s. *out may be NULL. */
 int pg_query(struct pg *c, struct pg_result **out, const char *sql, int n,
              const char *const *params, struct err *e) MUST_CHECK;
 /* Several statements without parameters. */
@@ -46,7 +47,8 @@ int64_t pg_int(const struct pg_result *r, int row, int column, int64_t if_null);
 void pg_result_free(struct pg_result *r);
 
 /* Columns of many rows as text[] parameters, in Postgres' binary form (several times cheaper than
- * array literals on both sides). begin clears; NULL elements are allowed. The SQL casts: $1::text[]. */
+ * array literals on both sides). begin clears; NULL elements are allowed. The SQL casts:
+ * $1::text[]. */
 void pg_array_begin(struct str *s);
 void pg_array_add(struct str *s, const char *value, size_t n);
 void pg_array_add_null(struct str *s);

@@ -165,6 +165,7 @@ CREATE INDEX tasks_study ON tasks (study);
 CREATE INDEX tasks_decision ON tasks (decision);
 CREATE INDEX tasks_parent ON tasks (parent) WHERE parent IS NOT NULL;
 CREATE INDEX tasks_open ON tasks (asked_at) WHERE state < 'succeeded';
+CREATE INDEX tasks_failed ON tasks (finished_at) WHERE state IN ('failed', 'expired');
 
 CREATE TABLE deliveries (
     delivery      text PRIMARY KEY,

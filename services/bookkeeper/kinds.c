@@ -8,6 +8,9 @@
 
 #include "base/mem.h"
 
+/* Statements break where SQL does. */
+/* clang-format off */
+
 /* One parameter per column: unnest($1::text[], …) WITH ORDINALITY AS u (columns, ord) */
 #define U2  "unnest($1::text[],$2::text[])"
 #define U4  "unnest($1::text[],$2::text[],$3::text[],$4::text[])"
@@ -20,232 +23,118 @@
 #define U10 "unnest(" UP8 ",$9::text[],$10::text[])"
 #define U13 "unnest(" UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[])"
 #define UP20                                                                                       \
-    UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[],$14::text[],$15::text[],"     \
+    UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[],$14::text[],$15::text[],"      \
         "$16::text[],$17::text[],$18::text[],$19::text[],$20::text[]"
 #define U20 "unnest(" UP20 ")"
 #define U31                                                                                        \
-    "unnest(" UP20 ",$21::text[],$22::text[],$23::text[],$24::text[],$25::text[],$26::text[],"     \
+    "unnest(" UP20 ",$21::text[],$22::text[],$23::text[],$24::text[],$25::text[],$26::text[],"      \
     "$27::text[],$28::text[],$29::text[],$30::text[],$31::text[])"
 #define ROWS(u, columns) " FROM " u " WITH ORDINALITY AS u (" columns ",ord) "
-#define MS(column)       "to_timestamp(" column "::bigint / 1000.0)"
-#define ALL              "WITH r AS MATERIALIZED "
+#define MS(column) "to_timestamp(" column "::bigint / 1000.0)"
+#define ALL "WITH r AS MATERIALIZED "
 
 #define RECEIPT_COLUMNS                                                                            \
     "receipt,study,series,sop,sop_class,syntax,object_key,size,sha256,association,source,"         \
     "calling_ae,called_ae,peer,received_at,stored_at,flags,tags,partition,\"offset\""
 static const char receipt_sql[] =
-    ALL "(SELECT DISTINCT ON (receipt) "
-        "receipt,study,series,sop,sop_class,syntax,object_key,"
-        "size::bigint AS "
-        "size,sha256,association,source,calling_ae,called_ae,"
-        "peer," MS("received_at") " AS received_at," MS(
-            "stored_at") " AS stored_at,flags,"
-                         "tags::jsonb AS tags,partition::int AS "
-                         "partition,\"offset\"::bigint AS "
-                         "\"offset\"" ROWS(U20, RECEIPT_COLUMNS) "ORDER BY receipt, ord "
-                                                                 "DESC), "
-                                                                 "a AS (INSERT INTO "
-                                                                 "studies AS o "
-                                                                 "(study,description,"
-                                                                 "patient_id,first_at,"
-                                                                 "last_at)"
-                                                                 " SELECT "
-                                                                 "study,max(tags->>'"
-                                                                 "StudyDescription'),"
-                                                                 "max(tags->>'PatientID'"
-                                                                 "),min(stored_at),"
-                                                                 "max(stored_at) FROM r "
-                                                                 "GROUP BY study ON "
-                                                                 "CONFLICT (study) DO "
-                                                                 "UPDATE SET"
-                                                                 " description=COALESCE("
-                                                                 "o.description,"
-                                                                 "EXCLUDED.description),"
-                                                                 "patient_id=COALESCE(o."
-                                                                 "patient_id,EXCLUDED."
-                                                                 "patient_id),"
-                                                                 "first_at=LEAST(o."
-                                                                 "first_at,EXCLUDED."
-                                                                 "first_at),last_at="
-                                                                 "GREATEST(o.last_at,"
-                                                                 "EXCLUDED.last_at)), "
-                                                                 "b AS (INSERT INTO "
-                                                                 "series AS o "
-                                                                 "(study,series,patient_"
-                                                                 "id,accession,modality,"
-                                                                 "description,source,"
-                                                                 "first_at,last_at) "
-                                                                 "SELECT "
-                                                                 "study,series,max(tags-"
-                                                                 ">>'PatientID'),max("
-                                                                 "tags->>'"
-                                                                 "AccessionNumber'),"
-                                                                 "max(tags->>'Modality')"
-                                                                 ",max(tags->>'"
-                                                                 "SeriesDescription'),"
-                                                                 "max(source),min("
-                                                                 "stored_at),"
-                                                                 "max(stored_at) FROM r "
-                                                                 "GROUP BY study,series "
-                                                                 "ON CONFLICT "
-                                                                 "(study,series) DO "
-                                                                 "UPDATE SET"
-                                                                 " patient_id=COALESCE("
-                                                                 "o.patient_id,EXCLUDED."
-                                                                 "patient_id),"
-                                                                 "accession=COALESCE(o."
-                                                                 "accession,EXCLUDED."
-                                                                 "accession),"
-                                                                 "modality=COALESCE(o."
-                                                                 "modality,EXCLUDED."
-                                                                 "modality),"
-                                                                 "description=COALESCE("
-                                                                 "o.description,"
-                                                                 "EXCLUDED.description),"
-                                                                 "source=COALESCE(o."
-                                                                 "source,EXCLUDED."
-                                                                 "source),"
-                                                                 "first_at=LEAST(o."
-                                                                 "first_at,EXCLUDED."
-                                                                 "first_at),last_at="
-                                                                 "GREATEST(o.last_at,"
-                                                                 "EXCLUDED.last_at)) "
-                                                                 "INSERT INTO receipts "
-                                                                 "AS o (" RECEIPT_COLUMNS ") "
-                                                                 "SELECT"
-                                                                 " " RECEIPT_COLUMNS
-                                                                 " FROM r ON CONFLICT "
-                                                                 "(receipt) DO UPDATE "
-                                                                 "SET "
-                                                                 "study=EXCLUDED.study,"
-                                                                 "series=EXCLUDED."
-                                                                 "series,"
-                                                                 "sop=EXCLUDED.sop,sop_"
-                                                                 "class=EXCLUDED.sop_"
-                                                                 "class,syntax=EXCLUDED."
-                                                                 "syntax,"
-                                                                 "object_key=EXCLUDED."
-                                                                 "object_key,size="
-                                                                 "EXCLUDED.size,sha256="
-                                                                 "EXCLUDED.sha256,"
-                                                                 "association=EXCLUDED."
-                                                                 "association,source="
-                                                                 "EXCLUDED.source,"
-                                                                 "calling_ae=EXCLUDED."
-                                                                 "calling_ae,"
-                                                                 "called_ae=EXCLUDED."
-                                                                 "called_ae,peer="
-                                                                 "EXCLUDED.peer,"
-                                                                 "received_at=EXCLUDED."
-                                                                 "received_at,"
-                                                                 "stored_at=LEAST(o."
-                                                                 "stored_at,EXCLUDED."
-                                                                 "stored_at),flags="
-                                                                 "EXCLUDED.flags,tags="
-                                                                 "EXCLUDED.tags,"
-                                                                 "partition=EXCLUDED."
-                                                                 "partition,\"offset\"="
-                                                                 "EXCLUDED.\"offset\""
-                                                                 " WHERE "
-                                                                 "(o.partition,o."
-                                                                 "\"offset\") IS "
-                                                                 "DISTINCT FROM "
-                                                                 "(EXCLUDED.partition,"
-                                                                 "EXCLUDED.\"offset\")";
+    ALL "(SELECT DISTINCT ON (receipt) receipt,study,series,sop,sop_class,syntax,object_key,"
+        "size::bigint AS size,sha256,association,source,calling_ae,called_ae,peer,"
+        MS("received_at") " AS received_at," MS("stored_at") " AS stored_at,flags,"
+        "tags::jsonb AS tags,partition::int AS partition,\"offset\"::bigint AS \"offset\""
+    ROWS(U20, RECEIPT_COLUMNS) "ORDER BY receipt, ord DESC), "
+    "a AS (INSERT INTO studies AS o (study,description,patient_id,first_at,last_at)"
+    " SELECT study,max(tags->>'StudyDescription'),max(tags->>'PatientID'),min(stored_at),"
+    "max(stored_at) FROM r GROUP BY study ON CONFLICT (study) DO UPDATE SET"
+    " description=COALESCE(o.description,EXCLUDED.description),"
+    "patient_id=COALESCE(o.patient_id,EXCLUDED.patient_id),"
+    "first_at=LEAST(o.first_at,EXCLUDED.first_at),last_at=GREATEST(o.last_at,EXCLUDED.last_at)), "
+    "b AS (INSERT INTO series AS o (study,series,patient_id,accession,modality,description,source,"
+    "first_at,last_at) SELECT study,series,max(tags->>'PatientID'),max(tags->>'AccessionNumber'),"
+    "max(tags->>'Modality'),max(tags->>'SeriesDescription'),max(source),min(stored_at),"
+    "max(stored_at) FROM r GROUP BY study,series ON CONFLICT (study,series) DO UPDATE SET"
+    " patient_id=COALESCE(o.patient_id,EXCLUDED.patient_id),"
+    "accession=COALESCE(o.accession,EXCLUDED.accession),"
+    "modality=COALESCE(o.modality,EXCLUDED.modality),"
+    "description=COALESCE(o.description,EXCLUDED.description),"
+    "source=COALESCE(o.source,EXCLUDED.source),"
+    "first_at=LEAST(o.first_at,EXCLUDED.first_at),last_at=GREATEST(o.last_at,EXCLUDED.last_at)) "
+    "INSERT INTO receipts AS o (" RECEIPT_COLUMNS ") SELECT " RECEIPT_COLUMNS
+    " FROM r ON CONFLICT (receipt) DO UPDATE SET study=EXCLUDED.study,series=EXCLUDED.series,"
+    "sop=EXCLUDED.sop,sop_class=EXCLUDED.sop_class,syntax=EXCLUDED.syntax,"
+    "object_key=EXCLUDED.object_key,size=EXCLUDED.size,sha256=EXCLUDED.sha256,"
+    "association=EXCLUDED.association,source=EXCLUDED.source,calling_ae=EXCLUDED.calling_ae,"
+    "called_ae=EXCLUDED.called_ae,peer=EXCLUDED.peer,received_at=EXCLUDED.received_at,"
+    "stored_at=LEAST(o.stored_at,EXCLUDED.stored_at),flags=EXCLUDED.flags,tags=EXCLUDED.tags,"
+    "partition=EXCLUDED.partition,\"offset\"=EXCLUDED.\"offset\""
+    " WHERE (o.partition,o.\"offset\") IS DISTINCT FROM"
+    " (EXCLUDED.partition,EXCLUDED.\"offset\")";
 
 #define ASSOCIATION_COLUMNS "association,study,series,source,outcome,answered,ended_at"
 static const char association_sql[] =
     "INSERT INTO associations (" ASSOCIATION_COLUMNS ")"
     " SELECT DISTINCT ON (association,study,series) association,study,series,source,"
     "outcome::association_outcome,answered::bigint," MS("ended_at")
-        ROWS(U7, ASSOCIATION_COLUMNS) "ORDER BY association,study,series,ord DESC"
-                                      " ON CONFLICT (association,study,series) DO UPDATE SET "
-                                      "source=EXCLUDED.source,"
-                                      "outcome=EXCLUDED.outcome,answered=EXCLUDED.answered,ended_"
-                                      "at=EXCLUDED.ended_at";
+    ROWS(U7, ASSOCIATION_COLUMNS) "ORDER BY association,study,series,ord DESC"
+    " ON CONFLICT (association,study,series) DO UPDATE SET source=EXCLUDED.source,"
+    "outcome=EXCLUDED.outcome,answered=EXCLUDED.answered,ended_at=EXCLUDED.ended_at";
 
 #define DECISION_COLUMNS                                                                           \
     "decision,kind,study,series,command,reason,addition,first_offset,last_offset,last_receipt,n,"  \
     "bytes,left_out,opened_at,closed_at,decided_at,waited,manifest_key,manifest_sha256,tags,"      \
     "revision,"                                                                                    \
     "keep_seconds,fired,failed,discarded_by,held,joined,members_at,claim,partition,\"offset\""
-/* At most one choice of an id is valid; should the log hold two, the first is the one that counted.
- */
+/* At most one choice of an id is valid; should the log hold two, the first is the one that counted. */
 static const char decision_sql[] =
     "INSERT INTO decisions (" DECISION_COLUMNS ") SELECT DISTINCT ON (decision) decision,kind,"
     "study,series,command,reason,addition::bigint,first_offset::bigint,last_offset::bigint,"
-    "last_receipt,n::bigint,bytes::bigint,left_out::bigint," MS("opened_at") "," MS(
-        "closed_at") "," MS("decided_at") ",waited::float8,manifest_key,manifest_sha256,tags::"
-                                          "jsonb,revision,"
-                                          "keep_seconds::bigint,fired::jsonb,failed::jsonb,"
-                                          "discarded_by,held::jsonb,"
-                                          "joined::jsonb," MS(
-                                              "members_at") ",claim::bigint,partition::int,"
-                                                            "\"offset\"::"
-                                                            "bigint" ROWS(
-                                                                U31,
-                                                                DECISION_COLUMNS) "ORDER BY "
-                                                                                  "decision,ord ON "
-                                                                                  "CONFLICT "
-                                                                                  "(decision) "
-                                                                                  "DO NOTHING";
+    "last_receipt,n::bigint,bytes::bigint,left_out::bigint," MS("opened_at") "," MS("closed_at") ","
+    MS("decided_at") ",waited::float8,manifest_key,manifest_sha256,tags::jsonb,revision,"
+    "keep_seconds::bigint,fired::jsonb,failed::jsonb,discarded_by,held::jsonb,joined::jsonb,"
+    MS("members_at") ",claim::bigint,partition::int,\"offset\"::bigint"
+    ROWS(U31, DECISION_COLUMNS) "ORDER BY decision,ord ON CONFLICT (decision) DO NOTHING";
 
 #define MEMBER_COLUMNS "decision,role,position,receipt,sop,of"
 static const char member_sql[] =
     ALL "(SELECT DISTINCT ON (decision,role,position) decision,role::member_role AS role,"
-        "position::int AS position,receipt,sop,of::int AS of" ROWS(
-            U6, MEMBER_COLUMNS) "ORDER BY decision,role,position,ord), "
-                                "m AS (INSERT INTO members (" MEMBER_COLUMNS
-                                ") SELECT " MEMBER_COLUMNS " FROM r"
-                                " ON CONFLICT (decision,role,position) DO NOTHING) "
-                                "INSERT INTO receipts AS o (receipt,state) SELECT DISTINCT "
-                                "receipt,'decided'::receipt_state"
-                                " FROM r WHERE receipt IS NOT NULL ORDER BY receipt ON CONFLICT "
-                                "(receipt) DO UPDATE"
-                                " SET state='decided' WHERE o.state < 'decided'";
+        "position::int AS position,receipt,sop,of::int AS of"
+    ROWS(U6, MEMBER_COLUMNS) "ORDER BY decision,role,position,ord), "
+    "m AS (INSERT INTO members (" MEMBER_COLUMNS ") SELECT " MEMBER_COLUMNS " FROM r"
+    " ON CONFLICT (decision,role,position) DO NOTHING) "
+    "INSERT INTO receipts AS o (receipt,state) SELECT DISTINCT receipt,'decided'::receipt_state"
+    " FROM r WHERE receipt IS NOT NULL ORDER BY receipt ON CONFLICT (receipt) DO UPDATE"
+    " SET state='decided' WHERE o.state < 'decided'";
 
 #define TASK_COLUMNS "task,parent,decision,rule,study,series,revision,manifest_key,steps,at"
 #define TASK_SQL(word)                                                                             \
     "INSERT INTO tasks AS o (task,state,parent,decision,rule,study,series,revision,manifest_key,"  \
     "steps," word "_at) SELECT DISTINCT ON (task) task,'" word "'::task_state,parent,decision,"    \
-    "rule,study,series,revision,manifest_key,steps::jsonb," MS("at")                               \
-        ROWS(U10, TASK_COLUMNS) "ORDER BY task,ord ON CONFLICT (task) DO UPDATE SET "              \
-                                "state=GREATEST(o.state,EXCLUDED.state),"                          \
-                                "parent=COALESCE(o.parent,EXCLUDED.parent),decision=COALESCE(o."   \
-                                "decision,EXCLUDED.decision),"                                     \
-                                "rule=COALESCE(o.rule,EXCLUDED.rule),study=COALESCE(o.study,"      \
-                                "EXCLUDED.study),"                                                 \
-                                "series=COALESCE(o.series,EXCLUDED.series),revision=COALESCE(o."   \
-                                "revision,EXCLUDED.revision),"                                     \
-                                "manifest_key=COALESCE(o.manifest_key,EXCLUDED.manifest_key),"     \
-                                "steps=COALESCE(o.steps,EXCLUDED.steps)," word "_at=LEAST(o." word \
-                                "_at,EXCLUDED." word "_at)"
+    "rule,study,series,revision,manifest_key,steps::jsonb," MS("at") ROWS(U10, TASK_COLUMNS)       \
+    "ORDER BY task,ord ON CONFLICT (task) DO UPDATE SET state=GREATEST(o.state,EXCLUDED.state),"   \
+    "parent=COALESCE(o.parent,EXCLUDED.parent),decision=COALESCE(o.decision,EXCLUDED.decision),"   \
+    "rule=COALESCE(o.rule,EXCLUDED.rule),study=COALESCE(o.study,EXCLUDED.study),"                  \
+    "series=COALESCE(o.series,EXCLUDED.series),revision=COALESCE(o.revision,EXCLUDED.revision),"   \
+    "manifest_key=COALESCE(o.manifest_key,EXCLUDED.manifest_key),"                                 \
+    "steps=COALESCE(o.steps,EXCLUDED.steps)," word "_at=LEAST(o." word "_at,EXCLUDED." word "_at)"
 
 static const char task_started_sql[] =
     "INSERT INTO tasks AS o (task,state,attempt,owner,started_at) SELECT DISTINCT ON (task) task,"
-    "'started'::task_state,attempt::bigint,owner," MS("at")
-        ROWS(U4, "task,attempt,owner,at") "ORDER BY task,attempt::bigint DESC ON CONFLICT (task) "
-                                          "DO UPDATE SET"
-                                          " state=GREATEST(o.state,EXCLUDED.state),attempt="
-                                          "EXCLUDED.attempt,owner=EXCLUDED.owner,"
-                                          "started_at=EXCLUDED.started_at WHERE "
-                                          "COALESCE(o.attempt,-1) <= EXCLUDED.attempt";
+    "'started'::task_state,attempt::bigint,owner," MS("at") ROWS(U4, "task,attempt,owner,at")
+    "ORDER BY task,attempt::bigint DESC ON CONFLICT (task) DO UPDATE SET"
+    " state=GREATEST(o.state,EXCLUDED.state),attempt=EXCLUDED.attempt,owner=EXCLUDED.owner,"
+    "started_at=EXCLUDED.started_at WHERE COALESCE(o.attempt,-1) <= EXCLUDED.attempt";
 
 static const char task_heartbeat_sql[] =
-    "UPDATE tasks o SET heartbeat_at=GREATEST(o.heartbeat_at,n.at) FROM (SELECT task,max(" MS(
-        "at") ") AS at" ROWS(U2, "task,at") "GROUP BY task) n WHERE o.task=n.task";
+    "UPDATE tasks o SET heartbeat_at=GREATEST(o.heartbeat_at,n.at) FROM (SELECT task,max("
+    MS("at") ") AS at" ROWS(U2, "task,at") "GROUP BY task) n WHERE o.task=n.task";
 
 #define TASK_FINISHED_COLUMNS "task,state,attempt,reason,result_key,keep_seconds,finished_at"
 static const char task_finished_sql[] =
     "INSERT INTO tasks AS o (" TASK_FINISHED_COLUMNS ") SELECT DISTINCT ON (task) task,"
     "state::task_state,attempt::bigint,reason,result_key,keep_seconds::bigint," MS("finished_at")
-        ROWS(U7,
-             TASK_FINISHED_COLUMNS) "ORDER BY task,ord ON CONFLICT (task) DO UPDATE SET"
-                                    " state=GREATEST(o.state,EXCLUDED.state),attempt=GREATEST(o."
-                                    "attempt,EXCLUDED.attempt),"
-                                    "reason=EXCLUDED.reason,result_key=EXCLUDED.result_key,keep_"
-                                    "seconds=EXCLUDED.keep_seconds,"
-                                    "finished_at=EXCLUDED.finished_at WHERE o.finished_at IS NULL";
+    ROWS(U7, TASK_FINISHED_COLUMNS) "ORDER BY task,ord ON CONFLICT (task) DO UPDATE SET"
+    " state=GREATEST(o.state,EXCLUDED.state),attempt=GREATEST(o.attempt,EXCLUDED.attempt),"
+    "reason=EXCLUDED.reason,result_key=EXCLUDED.result_key,keep_seconds=EXCLUDED.keep_seconds,"
+    "finished_at=EXCLUDED.finished_at WHERE o.finished_at IS NULL";
 
 #define DELIVERY_COLUMNS                                                                           \
     "delivery,parent,decision,task,target,study,series,revision,manifest_key,members,rules,"       \
@@ -254,87 +143,72 @@ static const char task_finished_sql[] =
     "INSERT INTO deliveries AS o (delivery,state,parent,decision,task,target,study,series,"        \
     "revision,manifest_key,members,rules,priority," word "_at) SELECT DISTINCT ON (delivery)"      \
     " delivery,'" word "'::delivery_state,parent,decision,task,target,study,series,revision,"      \
-    "manifest_key,members::bigint,rules,priority," MS("at")                                        \
-        ROWS(U13, DELIVERY_COLUMNS) "ORDER BY delivery,ord ON CONFLICT (delivery) DO UPDATE SET"   \
-                                    " state=GREATEST(o.state,EXCLUDED.state),parent=COALESCE(o."   \
-                                    "parent,EXCLUDED.parent),"                                     \
-                                    "decision=COALESCE(o.decision,EXCLUDED.decision),task="        \
-                                    "COALESCE(o.task,EXCLUDED.task),"                              \
-                                    "target=COALESCE(o.target,EXCLUDED.target),study=COALESCE(o."  \
-                                    "study,EXCLUDED.study),"                                       \
-                                    "series=COALESCE(o.series,EXCLUDED.series),revision=COALESCE(" \
-                                    "o.revision,EXCLUDED.revision),"                               \
-                                    "manifest_key=COALESCE(o.manifest_key,EXCLUDED.manifest_key)," \
-                                    "members=COALESCE(o.members,EXCLUDED.members),rules=COALESCE(" \
-                                    "o.rules,EXCLUDED.rules),"                                     \
-                                    "priority=COALESCE(o.priority,EXCLUDED.priority)," word        \
-                                    "_at=LEAST(o." word "_at,EXCLUDED." word "_at)"
+    "manifest_key,members::bigint,rules,priority," MS("at") ROWS(U13, DELIVERY_COLUMNS)            \
+    "ORDER BY delivery,ord ON CONFLICT (delivery) DO UPDATE SET"                                   \
+    " state=GREATEST(o.state,EXCLUDED.state),parent=COALESCE(o.parent,EXCLUDED.parent),"           \
+    "decision=COALESCE(o.decision,EXCLUDED.decision),task=COALESCE(o.task,EXCLUDED.task),"         \
+    "target=COALESCE(o.target,EXCLUDED.target),study=COALESCE(o.study,EXCLUDED.study),"            \
+    "series=COALESCE(o.series,EXCLUDED.series),revision=COALESCE(o.revision,EXCLUDED.revision),"   \
+    "manifest_key=COALESCE(o.manifest_key,EXCLUDED.manifest_key),"                                 \
+    "members=COALESCE(o.members,EXCLUDED.members),rules=COALESCE(o.rules,EXCLUDED.rules),"         \
+    "priority=COALESCE(o.priority,EXCLUDED.priority)," word "_at=LEAST(o." word                    \
+    "_at,EXCLUDED." word "_at)"
 
 /* An outcome that ends a member stays; until then the newest attempt's word stands. */
 #define DELIVERY_MEMBER_COLUMNS "delivery,position,state,attempt,status,reason,at"
 static const char delivery_member_sql[] =
     "INSERT INTO delivery_members AS o (" DELIVERY_MEMBER_COLUMNS ")"
     " SELECT DISTINCT ON (delivery,position::int) delivery,position::int,state::member_state,"
-    "attempt::bigint,status::bigint,reason," MS("at")
-        ROWS(U7, DELIVERY_MEMBER_COLUMNS) "ORDER BY delivery,position::int,(state='open'),CASE "
-                                          "WHEN state='open' THEN -ord ELSE ord END"
-                                          " ON CONFLICT (delivery,position) DO UPDATE SET "
-                                          "state=EXCLUDED.state,attempt=EXCLUDED.attempt,"
-                                          "status=EXCLUDED.status,reason=EXCLUDED.reason,at="
-                                          "EXCLUDED.at WHERE o.state='open'";
+    "attempt::bigint,status::bigint,reason," MS("at") ROWS(U7, DELIVERY_MEMBER_COLUMNS)
+    "ORDER BY delivery,position::int,(state='open'),CASE WHEN state='open' THEN -ord ELSE ord END"
+    " ON CONFLICT (delivery,position) DO UPDATE SET state=EXCLUDED.state,attempt=EXCLUDED.attempt,"
+    "status=EXCLUDED.status,reason=EXCLUDED.reason,at=EXCLUDED.at WHERE o.state='open'";
 
 #define DELIVERY_ATTEMPTED_COLUMNS "delivery,attempts,open_members,attempt_reason,next_due,at"
 static const char delivery_attempted_sql[] =
     "INSERT INTO deliveries AS o (delivery,state,attempts,open_members,attempt_reason,next_due,"
     "attempted_at) SELECT DISTINCT ON (delivery) delivery,'attempted'::delivery_state,"
-    "attempts::bigint,open_members::bigint,attempt_reason," MS("next_due") "," MS("at") ROWS(
-        U6,
-        DELIVERY_ATTEMPTED_COLUMNS) "ORDER BY delivery,attempts::bigint DESC"
-                                    " ON CONFLICT (delivery) DO UPDATE SET "
-                                    "state=GREATEST(o.state,EXCLUDED.state),"
-                                    "attempts=EXCLUDED.attempts,open_members=EXCLUDED.open_members,"
-                                    "attempt_reason=EXCLUDED.attempt_reason,next_due=EXCLUDED.next_"
-                                    "due,"
-                                    "attempted_at=EXCLUDED.attempted_at WHERE o.attempts <= "
-                                    "EXCLUDED.attempts";
+    "attempts::bigint,open_members::bigint,attempt_reason," MS("next_due") "," MS("at")
+    ROWS(U6, DELIVERY_ATTEMPTED_COLUMNS) "ORDER BY delivery,attempts::bigint DESC"
+    " ON CONFLICT (delivery) DO UPDATE SET state=GREATEST(o.state,EXCLUDED.state),"
+    "attempts=EXCLUDED.attempts,open_members=EXCLUDED.open_members,"
+    "attempt_reason=EXCLUDED.attempt_reason,next_due=EXCLUDED.next_due,"
+    "attempted_at=EXCLUDED.attempted_at WHERE o.attempts <= EXCLUDED.attempts";
 
 #define DELIVERY_FINISHED_COLUMNS                                                                  \
     "delivery,state,reason,delivered,repeated,not_accepted,failed,cancelled,finished_at"
 static const char delivery_finished_sql[] =
     "INSERT INTO deliveries AS o (" DELIVERY_FINISHED_COLUMNS ") SELECT DISTINCT ON (delivery)"
     " delivery,state::delivery_state,reason,delivered::bigint,repeated::bigint,"
-    "not_accepted::bigint,failed::bigint,cancelled::bigint," MS("finished_at") ROWS(
-        U9, DELIVERY_FINISHED_COLUMNS) "ORDER BY delivery,ord ON CONFLICT (delivery) DO UPDATE SET"
-                                       " state=GREATEST(o.state,EXCLUDED.state),reason=EXCLUDED."
-                                       "reason,delivered=EXCLUDED.delivered,"
-                                       "repeated=EXCLUDED.repeated,not_accepted=EXCLUDED.not_"
-                                       "accepted,failed=EXCLUDED.failed,"
-                                       "cancelled=EXCLUDED.cancelled,finished_at=EXCLUDED.finished_"
-                                       "at WHERE o.finished_at IS NULL";
+    "not_accepted::bigint,failed::bigint,cancelled::bigint," MS("finished_at")
+    ROWS(U9, DELIVERY_FINISHED_COLUMNS) "ORDER BY delivery,ord ON CONFLICT (delivery) DO UPDATE SET"
+    " state=GREATEST(o.state,EXCLUDED.state),reason=EXCLUDED.reason,delivered=EXCLUDED.delivered,"
+    "repeated=EXCLUDED.repeated,not_accepted=EXCLUDED.not_accepted,failed=EXCLUDED.failed,"
+    "cancelled=EXCLUDED.cancelled,finished_at=EXCLUDED.finished_at WHERE o.finished_at IS NULL";
 
 #define DISMISSED_SQL(table, id, type)                                                             \
     "INSERT INTO " table " AS o (" id ",state,dismissed_at) SELECT " id ",'dismissed'::" type      \
-    ",min(" MS("at") ")" ROWS(                                                                     \
-        U2,                                                                                        \
-        id ",at") "GROUP BY " id " ON CONFLICT (" id ") DO UPDATE SET"                             \
-                  " state='dismissed',dismissed_at=LEAST(o.dismissed_at,EXCLUDED.dismissed_at)"
+    ",min(" MS("at") ")" ROWS(U2, id ",at") "GROUP BY " id " ON CONFLICT (" id ") DO UPDATE SET"   \
+    " state='dismissed',dismissed_at=LEAST(o.dismissed_at,EXCLUDED.dismissed_at)"
 
 #define VOID_COLUMNS "topic,partition,\"offset\",type,id,claim,newest_claim,at"
 static const char void_sql[] =
     "INSERT INTO void_choices (" VOID_COLUMNS ") SELECT topic,partition::int,\"offset\"::bigint,"
-    "type,id,claim::bigint,newest_claim::bigint," MS("at")
-        ROWS(U8, VOID_COLUMNS) "ON CONFLICT DO NOTHING";
+    "type,id,claim::bigint,newest_claim::bigint," MS("at") ROWS(U8, VOID_COLUMNS)
+    "ON CONFLICT DO NOTHING";
 
 #define EVENT_COLUMNS "id,type,subject,source,at,body"
 static const char event_sql[] =
-    "INSERT INTO events (" EVENT_COLUMNS ") SELECT id,type,subject,source," MS(
-        "at") ",body::jsonb" ROWS(U6, EVENT_COLUMNS) "ORDER BY ord ON CONFLICT DO NOTHING";
+    "INSERT INTO events (" EVENT_COLUMNS ") SELECT id,type,subject,source," MS("at") ",body::jsonb"
+    ROWS(U6, EVENT_COLUMNS) "ORDER BY ord ON CONFLICT DO NOTHING";
 
 #define REJECTED_COLUMNS "topic,partition,\"offset\",stage,claim,study,error,attempts,at"
 static const char rejected_sql[] =
     "INSERT INTO rejected (" REJECTED_COLUMNS ") SELECT topic,partition::int,\"offset\"::bigint,"
-    "stage,claim::bigint,study,error,attempts::bigint," MS("at")
-        ROWS(U9, REJECTED_COLUMNS) "ON CONFLICT DO NOTHING";
+    "stage,claim::bigint,study,error,attempts::bigint," MS("at") ROWS(U9, REJECTED_COLUMNS)
+    "ON CONFLICT DO NOTHING";
+
+/* clang-format on */
 
 const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
     [PLAN_RECEIPT] = {"receipt", RECEIPT_COLUMNS, 20, receipt_sql},

@@ -14,7 +14,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-enum { EVERY_MS = 10000, PENDING_MS = 2000, AWAY_MS = 1000 };
+enum { AGES_MS = 10000, BALANCES_MS = 300000, PENDING_MS = 2000, AWAY_MS = 1000 };
 
 static const double batch_bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 0};
 METRIC_COUNTER(records_total, "talaria_bookkeeper_records_total", "Records in the ledger.",
@@ -31,6 +31,7 @@ struct keeper {
     struct book *watch; /* of the part's thread */
     pthread_t thread;
     volatile int stop;
+    int64_t next_ages, next_balances; /* of its thread */
     pthread_mutex_t lock;
     bool migrated, ready;
     struct err why;
@@ -123,40 +124,52 @@ static void show(const struct ledger_ages *a)
         metric_set(&open_count, (double)table[i].n, table[i].state);
         metric_set(&open_age, table[i].age, table[i].state);
     }
-    metric_set(&imbalance, (double)a->receipts_imbalance, "receipts");
-    metric_set(&imbalance, (double)a->deliveries_imbalance, "deliveries");
-    if (a->receipts_imbalance || a->deliveries_imbalance)
-        LOG_LIMITED(LOG_LEVEL_ERROR, "the ledger does not add up",
-                    LOG_INT("receipts", a->receipts_imbalance),
-                    LOG_INT("deliveries", a->deliveries_imbalance));
 }
 
-static int look(struct keeper *k, int64_t *next_ages, struct err *e)
+static void show_balances(const struct ledger_balances *b)
+{
+    metric_set(&imbalance, (double)b->receipts, "receipts");
+    metric_set(&imbalance, (double)b->deliveries, "deliveries");
+    if (b->receipts || b->deliveries)
+        LOG_LIMITED(LOG_LEVEL_ERROR, "the ledger does not add up", LOG_INT("receipts", b->receipts),
+                    LOG_INT("deliveries", b->deliveries));
+}
+
+static int measure(struct keeper *k, struct err *e)
 {
     struct ledger_ages ages;
+    struct ledger_balances balances;
+    if (clock_mono_ms() >= k->next_ages) {
+        if (ledger_ages(book_pg(k->watch), &ages, e) != 0)
+            return -1;
+        show(&ages);
+        k->next_ages = clock_mono_ms() + AGES_MS;
+    }
+    if (clock_mono_ms() >= k->next_balances) {
+        if (ledger_balances(book_pg(k->watch), &balances, e) != 0)
+            return -1;
+        show_balances(&balances);
+        k->next_balances = clock_mono_ms() + BALANCES_MS;
+    }
+    return 0;
+}
+
+static int look(struct keeper *k, struct err *e)
+{
     if (pg_connect(book_pg(k->watch), e) != 0)
         return -1;
     if (!migrated(k) && pg_migrate(book_pg(k->watch), e) != 0)
         return -1;
     say(k, true, NULL);
-    if (book_pending(k->watch, e) != 0)
-        return -1;
-    if (clock_mono_ms() < *next_ages)
-        return 0;
-    *next_ages = clock_mono_ms() + EVERY_MS;
-    if (ledger_ages(book_pg(k->watch), &ages, e) != 0)
-        return -1;
-    show(&ages);
-    return 0;
+    return book_pending(k->watch, e) == 0 ? measure(k, e) : -1;
 }
 
 static void *run(void *arg)
 {
     struct keeper *k = arg;
-    int64_t next_ages = 0;
     while (!k->stop) {
         struct err e = {0};
-        int rc = look(k, &next_ages, &e);
+        int rc = look(k, &e);
         if (rc != 0) {
             say(k, false, &e);
             LOG_LIMITED(LOG_LEVEL_WARN, "the ledger cannot be read", LOG_ERR(&e));

@@ -5,7 +5,11 @@
 . "$here/services.sh"
 runsvdir_alive || echo "runsvdir does not run: nothing is restarted by itself (make run starts it)"
 for name in "${services[@]}"; do
-    state=$(sv status "$svdir/$name" 2>&1 | sed 's/;.*//; s#'"$svdir"'/##' | head -n 1)
-    if why=$(ready "$name"); then why=ready; else why="not ready: $why"; fi
-    printf '%-11s %-34s %s\n' "$name" "${state#*: }" "$why"
+    if ! state=$(sv status "$svdir/$name" 2>/dev/null); then
+        printf '%-11s was never started here\n' "$name"
+        continue
+    fi
+    state=${state%%;*}
+    if [[ $state != run:* ]]; then why=stopped; elif why=$(ready "$name"); then why=ready; else why="not ready: $why"; fi
+    printf '%-11s %-34s %s\n' "$name" "${state#*: *: }" "$why"
 done

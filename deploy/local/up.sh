@@ -15,17 +15,18 @@ check_programs() {
 
 # A port that somebody else holds is named before anything starts.
 check_ports() {
-    local name number what holder busy=()
+    local name number what holder busy=() choice=""
     for name in "${services[@]}"; do
         supervised "$name" && continue
         while read -r number what; do
             holder=$(ss -Hltnp "sport = :$number" 2>/dev/null | head -n 1)
             [ -n "$holder" ] || continue
             holder=$(sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1, process \2/p' <<<"$holder")
-            busy+=("port $number ($what) is in use by ${holder:-a process of another user}; choose another: TALARIA_PORT_$what=$((number + 1000))")
+            busy+=("port $number ($what) is in use by ${holder:-a process of another user}")
+            choice+="TALARIA_PORT_$what=$((number + 1000)) "
         done < <(listens "$name")
     done
-    [ ${#busy[@]} -eq 0 ] || die "Ports are taken:" "${busy[@]}" "for example: TALARIA_PORT_WEB=9000 make run   (the choice is kept in var/env)"
+    [ ${#busy[@]} -eq 0 ] || die "Ports are taken:" "${busy[@]}" "Choose others, for example (the choice is kept in var/env):" "${choice}make run"
 }
 
 write_service() { # folder of one service, as runit wants it

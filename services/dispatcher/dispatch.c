@@ -388,19 +388,18 @@ void dispatch_count(const struct delivery *x, int64_t counts[MEMBER_CANCELLED + 
 /* ---- what follows ---- */
 
 int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *owner,
-                           const char *reason, int64_t now, int64_t retry_ms, struct outputs *out,
+                           const struct attempt_end *end, int64_t now, struct outputs *out,
                            struct err *e)
 {
     char due[CLOCK_RFC3339];
-    int64_t counts[MEMBER_CANCELLED + 1];
-    dispatch_count(x, counts);
+    clock_rfc3339(due, now + end->retry_ms);
     struct event ev = {.type = EVENT_DELIVERY_ATTEMPTED,
                        .attempted = {.delivery = x->id,
                                      .attempt = x->attempts + 1,
                                      .owner = owner,
-                                     .open = counts[MEMBER_OPEN],
-                                     .reason = reason,
-                                     .next_due = clock_rfc3339(due, now + retry_ms)}};
+                                     .open = end->open,
+                                     .reason = end->reason,
+                                     .next_due = end->open ? due : NULL}};
     return outputs_event(out, "delivery", d->partition, x->key, &ev, -1, e);
 }
 
@@ -446,7 +445,7 @@ static int put_finished(struct dispatch *d, struct delivery *x, enum event_outco
     return outputs_event(out, "delivery", d->partition, x->key, &ev, d->claim, e);
 }
 
-static int end(struct dispatch *d, struct delivery *x, enum event_outcome outcome,
+static int end_all(struct dispatch *d, struct delivery *x, enum event_outcome outcome,
                enum event_member_state rest, const char *reason, int64_t now, struct outputs *out,
                struct err *e)
 {
@@ -477,13 +476,13 @@ static int settle_one(struct dispatch *d, struct entry *x, int64_t now, int64_t 
         return put_finished(d, y, c[MEMBER_FAILED] ? OUTCOME_FAILED : OUTCOME_DELIVERED,
                             MEMBER_FAILED, c[MEMBER_FAILED] ? "some members failed" : NULL, out, e);
     if (y->cancelled)
-        return end(d, y, OUTCOME_CANCELLED, MEMBER_CANCELLED, "cancelled", now, out, e);
+        return end_all(d, y, OUTCOME_CANCELLED, MEMBER_CANCELLED, "cancelled", now, out, e);
     if (expired(x, now))
-        return end(d, y, OUTCOME_EXPIRED, MEMBER_FAILED, "expired", now, out, e);
+        return end_all(d, y, OUTCOME_EXPIRED, MEMBER_FAILED, "expired", now, out, e);
     if (attempts == 0)
-        return end(d, y, OUTCOME_FAILED, MEMBER_FAILED, "the target is not configured", now, out, e);
+        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "the target is not configured", now, out, e);
     if (y->attempts >= attempts && y->phase == DELIVERY_SETTLING)
-        return end(d, y, OUTCOME_FAILED, MEMBER_FAILED, "every attempt failed", now, out, e);
+        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "every attempt failed", now, out, e);
     y->phase = DELIVERY_WAITING;
     return 0;
 }

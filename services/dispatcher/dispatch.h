@@ -58,10 +58,16 @@ struct delivery *dispatch_next(struct dispatch *d, int64_t now, dispatch_allows 
 int64_t dispatch_begin(struct dispatch *d, struct delivery *x);
 struct delivery *dispatch_find(struct dispatch *d, const char *id);
 
-/* The attempt has ended; all its progress is in the log. Appends delivery.attempted; what follows is
- * decided when that is read back. retry_ms: pause before the next one. */
+/* How an attempt went, as its thread tells it. */
+struct attempt_end {
+    const char *reason; /* NULL: nothing went wrong */
+    int64_t open;       /* members left open */
+    int64_t retry_ms;   /* pause before the next attempt */
+};
+/* The attempt has ended; all its progress is in the log (though perhaps not read back yet). Appends
+ * delivery.attempted; what follows is decided when that is read back. */
 int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *owner,
-                           const char *reason, int64_t now, int64_t retry_ms, struct outputs *out,
+                           const struct attempt_end *end, int64_t now, struct outputs *out,
                            struct err *e) MUST_CHECK;
 /* Appends what ends deliveries that are settled: the failed outcomes of what stayed open, and the choice.
  * attempts(arg, target): how many attempts the target's configuration grants; 0 = not configured. */

@@ -23,20 +23,26 @@ struct part {
     int64_t expired_ms;
 };
 
-static struct jobs *the_jobs(struct daemon *d)
+static int start_jobs(struct daemon *d, struct err *e)
 {
-    if (!daemon_context(d))
-        daemon_set_context(
-            d, jobs_new(d, (const struct dispatcher_settings *)daemon_settings(d)));
-    return daemon_context(d);
+    (void)e;
+    daemon_set_context(d, jobs_new(d, (const struct dispatcher_settings *)daemon_settings(d)));
+    return 0;
 }
+
+static void stop_jobs(struct daemon *d)
+{
+    jobs_free(daemon_context(d));
+}
+
+const struct daemon_part dispatch_jobs = {.name = "jobs", .start = start_jobs, .stop = stop_jobs};
 
 static void *open_partition(const struct stage_partition *p)
 {
     struct part *me = mem_zalloc(sizeof *me);
     me->info = *p;
     me->core = dispatch_new(p->partition, p->claim, p->floor);
-    me->jobs = the_jobs(p->daemon);
+    me->jobs = daemon_context(p->daemon);
     return me;
 }
 
@@ -95,9 +101,10 @@ static int take_ended(struct part *me, int64_t now, struct outputs *out, struct 
     struct job_result result;
     while (jobs_take_ended(me->jobs, me->info.partition, &result)) {
         struct delivery *x = dispatch_find(me->core, result.delivery);
+        struct attempt_end end = {*result.reason ? result.reason : NULL, result.open,
+                                  result.retry_ms};
         if (x && x->phase == DELIVERY_RUNNING &&
-            dispatch_attempt_ended(me->core, x, me->info.owner, result.reason, now, result.retry_ms,
-                                   out, e))
+            dispatch_attempt_ended(me->core, x, me->info.owner, &end, now, out, e))
             return -1;
     }
     return 0;

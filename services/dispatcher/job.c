@@ -32,7 +32,7 @@ struct job {
     int64_t attempt;
     char *delivery, *target_name, *study, *patient, *manifest_key, *manifest_sha256;
     char *calling_ae, *called_ae, *peer;
-    int64_t members;
+    int64_t members, open; /* open: not yet reported as anything else */
     uint8_t *states;
     const struct config_snapshot *config;
     const struct config_target *target;
@@ -156,6 +156,7 @@ static int report(struct transfer *t, int64_t position, enum event_member_state 
         position, (int)state, status, arena_strdup(x->texts, reason),
         arena_strdup(x->texts, clock_rfc3339(time, clock_wall_ms()))};
     metric_add(&members_total, 1, x->target_name, state_names[state]);
+    x->open -= state != MEMBER_OPEN;
     if (x->outcomes.n < DISPATCH_BATCH && clock_mono_ms() - x->flushed_ms < FLUSH_MS)
         return 0;
     struct err e = {0};
@@ -286,6 +287,8 @@ static struct job *job_new(struct jobs *j, int32_t partition, const struct deliv
     x->peer = mem_strdup(y->peer);
     x->members = y->members;
     x->states = mem_dup(y->states, (size_t)y->members);
+    for (int64_t i = 0; i < y->members; i++)
+        x->open += MEMBER_STATE(y->states[i]) == MEMBER_OPEN;
     x->texts = arena_new(0);
     x->config = daemon_config(j->daemon);
     x->target = config_target(x->config, y->target);
@@ -336,6 +339,7 @@ bool jobs_take_ended(struct jobs *j, int32_t partition, struct job_result *out)
         return false;
     str_copy(out->delivery, sizeof out->delivery, x->delivery);
     str_copy(out->reason, sizeof out->reason, x->reason);
+    out->open = x->open;
     out->retry_ms = x->retry_ms;
     job_free(x);
     return true;

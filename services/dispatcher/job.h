@@ -25,6 +25,7 @@ int jobs_start(struct jobs *j, int32_t partition, const struct delivery *x, int6
 struct job_result {
     char delivery[40];
     char reason[256]; /* "" = nothing went wrong */
+    int64_t open;     /* members left open */
     int64_t retry_ms;
 };
 /* One ended attempt of the partition. */

@@ -4,6 +4,7 @@
 #include "dispatcher/settings.h"
 
 static const struct stage *const stages[] = {&dispatch_stage, NULL};
+static const struct daemon_part *const parts[] = {&dispatch_jobs, NULL};
 
 int main(int argc, char **argv)
 {
@@ -14,6 +15,7 @@ int main(int argc, char **argv)
         .n_settings = dispatcher_rows_n,
         .settings_size = sizeof(struct dispatcher_settings),
         .stages = stages,
+        .parts = parts,
     };
     dimse_setup();
     return daemon_main(&service, argc, argv);

@@ -284,8 +284,9 @@ static void owner_ends(struct world *w, struct owner *o, bool crash)
     struct err e = {0};
     struct delivery *x = dispatch_find(o->core, o->running);
     owner_records(w, o);
+    struct attempt_end end = {NULL, 1, 100};
     if (x && x->phase == DELIVERY_RUNNING &&
-        dispatch_attempt_ended(o->core, x, "sim", "", w->now, 100, &out, &e))
+        dispatch_attempt_ended(o->core, x, "sim", &end, w->now, &out, &e))
         fail_msg("%s", e.text);
     say(w, "end", o->running, o->attempt);
     append_outputs(w, &out, crash);

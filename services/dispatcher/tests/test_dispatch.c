@@ -113,8 +113,8 @@ static void outcome(struct log *l, const char *id, int64_t attempt, int64_t posi
 static void attempt_ends(struct log *l, struct delivery *x, const char *reason)
 {
     struct err e = {0};
-    assert_int_equal(
-        dispatch_attempt_ended(l->core, x, "me", reason, l->now, 60000, &l->out, &e), 0);
+    struct attempt_end end = {reason, 1, 60000};
+    assert_int_equal(dispatch_attempt_ended(l->core, x, "me", &end, l->now, &l->out, &e), 0);
     read_back(l);
     settle(l);
 }

@@ -35,7 +35,8 @@ cat <<END
 ${bold}Addresses${plain}
   DICOM    $host:$TALARIA_PORT_DICOM, AE title TALARIA (any sender may send; C-ECHO works)
   web      http://127.0.0.1:$TALARIA_PORT_WEB/   REST: /api/v1/openapi.yaml
-  metrics  $(for n in "${ours[@]}"; do printf '%s http://127.0.0.1:%s/metrics  ' "$n" "$(port "$n")"; done | fold -s -w 100 | sed '2,$s/^/           /')
+  metrics  $(for n in "${ours[@]}"; do printf '%-11s http://127.0.0.1:%s/metrics (/readyz, /healthz)
+           ' "$n" "$(port "$n")"; done | sed '$d')
   targets  files that arrived: $var/target (DICOM node DEMO_PACS), $var/archive (folder)
 
 ${bold}Go on${plain}

@@ -59,9 +59,9 @@ def lines(study):
                 text += f"; {d['reason'] or 'no reason given'}"
             yield d["delivery"], (f"{after(start, d['finishedAt'])}  {d['state']:<11} to {d['target']}: "
                                   f"{label(study, d['series'])}, {text}")
-        elif d["attempts"]:
+        elif d["attempts"] and d["reason"]:
             yield (d["delivery"], d["attempts"]), (
-                f"{after(start, d['attemptedAt'])}  retrying    to {d['target']}: {d['reason'] or 'no reason given'}; "
+                f"{after(start, d['attemptedAt'])}  retrying    to {d['target']}: {d['reason']}; "
                 f"next attempt {d['nextDue'] or 'at once'}")
 
 

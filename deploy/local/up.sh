@@ -92,10 +92,11 @@ wait_ready() { # name seconds
     say ready "$(printf '%-11s %s s' "$1" "$(seconds_since "$began")")"
 }
 
-step() { # text command...
-    local began=$EPOCHREALTIME out text=$1
-    shift
-    if ! out=$("$@" 2>&1); then
+step() { # text seconds command...: repeated while it fails (a broker that has just started is not whole at once)
+    local began=$EPOCHREALTIME out text=$1 deadline=$((SECONDS + $2)) ok=''
+    shift 2
+    until out=$("$@" 2>&1) && ok=yes || ((SECONDS >= deadline)); do sleep 0.3; done
+    if [ -z "$ok" ]; then
         printf '%s\n' "$out" | tail -n 15 >&2
         die "$text failed" "The command was: $*" "After the cause is removed: make run"
     fi
@@ -121,7 +122,7 @@ start_runsvdir
 restart_changed
 wait_ready kafka 60
 wait_ready postgres 60
-step topics "$talaria" topics create --brokers "127.0.0.1:$TALARIA_PORT_KAFKA" --site main
-step database create_database
+step topics 30 "$talaria" topics create --brokers "127.0.0.1:$TALARIA_PORT_KAFKA" --site main
+step database 5 create_database
 for name in target "${ours[@]}"; do wait_ready "$name" 30; done
-[ -e "$var/run/applied" ] || step configured apply_demo
+[ -e "$var/run/applied" ] || step configured 10 apply_demo

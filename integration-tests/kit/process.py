@@ -24,12 +24,13 @@ class Process:
         self.folder = folder
         self.env = {**KEPT, "LANG": "C.UTF-8", **SANITIZERS, **(env or {})}
         self.log_path = folder / f"{name}.log"
-        self.popen = None
+        self.popen, self.asked = None, False
         self.codes = []  # of every end so far
 
     def start(self, **env):
         assert not self.alive(), f"{self.name} runs already"
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.asked = False
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,
@@ -46,17 +47,23 @@ class Process:
     def wait(self, seconds=10):
         code = self.popen.wait(seconds)
         self.codes.append(code)
+        self.asked = False
         return code
 
     def signal(self, number):
         os.kill(self.pid, number)
 
+    def ask_to_stop(self):
+        if self.alive() and not self.asked:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            self.asked = True
+
     def stop(self, seconds=20):
         """TERM; the contract: drains and exits 0."""
-        if not self.alive():
+        self.ask_to_stop()
+        if not self.asked:
             return self.popen.returncode if self.popen else None
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
         try:
             return self.wait(seconds)
         except subprocess.TimeoutExpired:

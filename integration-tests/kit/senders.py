@@ -1,5 +1,9 @@
-"""The stock DICOM senders, as hospitals have them."""
+"""The stock DICOM senders, as hospitals have them, and one that sends every byte as the file has it."""
 import subprocess
+
+from kit import pdu
+from kit.compare import split
+from kit.wait import within
 
 
 class Sent:
@@ -35,3 +39,79 @@ def dcmsend(port, paths, calling="MODALITY", called="TALARIA", options=(), timeo
 
 def echoscu(port, calling="MODALITY", called="TALARIA", options=(), timeout=30):
     return _run(["echoscu", "-v", "-aet", calling, "-aec", called, *options, "127.0.0.1", port], timeout)
+
+
+class Instance:
+    """What C-STORE needs of a Part 10 file."""
+
+    def __init__(self, path):
+        data = path.read_bytes()
+        meta, at = split(data)
+
+        def uid(element):
+            return meta[(2, element)].rstrip(b"\0 ").decode()
+
+        self.path, self.dataset = path, data[at:]
+        self.sop_class, self.sop, self.syntax = uid(0x0002), uid(0x0003), uid(0x0010)
+
+
+class Exact:
+    """One association over which files go as they are: any SOP class, any syntax, no change."""
+
+    def __init__(self, port, instances, calling="MODALITY", called="TALARIA", timeout=30):
+        self.kinds = sorted({(i.sop_class, i.syntax) for i in instances})
+        self.sender = pdu.Sender.to(port, timeout=timeout)
+        accepted = self.sender.associate([(c, [s]) for c, s in self.kinds], calling=calling, called=called)
+        self.contexts = {kind: 2 * n + 1 for n, kind in enumerate(self.kinds) if 2 * n + 1 in accepted}
+        self.number = 0
+
+    def store(self, instance, size=65536):
+        """The status of the answer."""
+        self.number += 1
+        return self.sender.store(self.contexts[instance.sop_class, instance.syntax], instance.sop_class,
+                                 instance.sop, instance.dataset, self.number, size)
+
+    def release(self):
+        self.sender.release()
+
+    def close(self):
+        self.sender.close()
+
+
+def send_exactly(port, paths, **options):
+    """Sends all over one association and releases it; the statuses."""
+    instances = [Instance(p) for p in paths]
+    association = Exact(port, instances, **options)
+    statuses = [association.store(i) for i in instances]
+    association.release()
+    return statuses
+
+
+def send_until_acknowledged(port, paths, seconds=30, between=None, **options):
+    """A sender that repeats, as modalities do: what was not answered 0000 is sent again over a new
+    association, until all is. between: called after each loss. The number of sends in all."""
+    waiting, sends = [Instance(p) for p in paths], 0
+
+    def some():
+        nonlocal sends
+        association = Exact(port, waiting, **options)
+        try:
+            while waiting:
+                sends += 1
+                assert association.store(waiting[0]) == 0
+                waiting.pop(0)
+            association.release()
+        finally:
+            association.close()
+        return True
+
+    def all_of_it():
+        try:
+            return not waiting or some()
+        except (OSError, pdu.Closed, pdu.Unexpected):
+            if between:
+                between()
+            raise
+
+    within(seconds, all_of_it, what="all acknowledged")
+    return sends

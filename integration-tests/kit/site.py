@@ -4,6 +4,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+from psycopg2 import OperationalError
 from psycopg2.extras import RealDictCursor
 
 from kit import senders
@@ -13,6 +14,8 @@ from kit.ports import free_port
 from kit.process import KEPT, SANITIZERS, Process, Service
 from kit.sink import Sink
 from kit.wait import within
+
+ALL = ("receiver", "router", "dispatcher", "bookkeeper", "gateway")
 
 
 class Site:
@@ -49,7 +52,7 @@ class Site:
 
     def start(self, *names, **settings):
         """Starts and waits until ready; all five if none is named. The one service, or a list."""
-        names = names or ("receiver", "router", "dispatcher", "bookkeeper", "gateway")
+        names = names or ALL
         started = [self.service(n, **(settings if len(names) == 1 else {})).start() for n in names]
         for s in started:
             s.ready()
@@ -87,20 +90,76 @@ class Site:
         except ValueError:
             return status, text.decode(errors="replace")
 
-    def apply(self, document):
-        """Applies a configuration document and waits until every running service has it."""
+    def apply(self, document, seconds=20):
+        """Applies a configuration document and waits until every running service has it; the revision."""
         path = self.folder / "config.json"
         path.write_text(json.dumps(document, indent=1))
-        return self.cli("apply", path)
+        revision = self.cli("apply", path).split()[-1]
+        for service in self.services.values():
+            if service.alive() and not service.name.startswith("bookkeeper"):  # it needs no configuration
+                within(seconds, lambda s=service: s.metric("talaria_config_info", revision=revision) == 1,
+                       what=f"{service.name} has revision {revision}")
+        return revision
+
+    def up(self, document, **settings):
+        """All services, ready, with this configuration. settings: {service: {key: value}}."""
+        started = [self.service(n, **settings.get(n, {})).start() for n in ALL]
+        for s in started:
+            s.ready()
+        return self.apply(document)
+
+    # ---- what the ledger says, by REST ----
+    def ledger_study(self, study):
+        """The study as GET /studies/{study} tells it; None: not in the ledger."""
+        status, body = self.request("GET", f"/studies/{study}")
+        assert status in (200, 404), (status, body)
+        return body if status == 200 else None
+
+    def settled(self, study, instances, state="delivered", seconds=30):
+        """Waits until the ledger knows so many receipts of the study, calls it by that word, and (unless the
+        word is working) no delivery is open; the study."""
+        def is_settled():
+            s = self.ledger_study(study)
+            if s is None:
+                raise AssertionError("not in the ledger")
+            got = sum(x["instances"] for x in s["series"]), s["state"]
+            ended = all(d["state"] not in ("asked", "requested", "attempted") for d in s["deliveries"])
+            if got != (instances, state) or not (ended or state == "working"):
+                raise AssertionError(f"{got}, want {(instances, state)}: "
+                                     + json.dumps([s["stages"], s["deliveries"], s["rejected"]]))
+            return s
+        return within(seconds, is_settled, what=f"study with {instances} instances {state}", every=0.1)
+
+    def unbalanced(self, study):
+        """What does not add up for a study: both balances of the ledger, as sentences. Empty: all is well."""
+        out = []
+        counts = self.query("SELECT count(*) FILTER (WHERE state = 'stored') AS open, count(*) AS all, "
+                            "(SELECT count(DISTINCT m.receipt) FROM members m JOIN decisions d USING (decision) "
+                            "WHERE d.study = %s) AS decided FROM receipts WHERE study = %s", study, study)[0]
+        if counts["open"] or counts["decided"] != counts["all"]:
+            out.append(f"receipts: {counts}")
+        twice = self.value("SELECT count(*) FROM (SELECT m.receipt FROM members m JOIN decisions d USING (decision) "
+                           "WHERE d.study = %s GROUP BY 1 HAVING count(*) > 1) x", study)
+        if twice:
+            out.append(f"{twice} receipts stand in two decisions")
+        for d in self.query("SELECT * FROM deliveries WHERE study = %s", study):
+            ended = [d[k] or 0 for k in ("delivered", "repeated", "not_accepted", "failed", "cancelled")]
+            if sum(ended) != d["members"]:
+                out.append(f"delivery to {d['target']} ({d['state']}): asked {d['members']}, ended {ended}")
+        return out
 
     # ---- ledger ----
     def query(self, sql, *values):
         """Rows as dictionaries."""
         if self._connection is None or self._connection.closed:
             self._connection = self.postgres.connect(self.database)
-        with self._connection.cursor(cursor_factory=RealDictCursor) as c:
-            c.execute(sql, values)
-            return [dict(row) for row in c.fetchall()] if c.description else []
+        try:
+            with self._connection.cursor(cursor_factory=RealDictCursor) as c:
+                c.execute(sql, values)
+                return [dict(row) for row in c.fetchall()] if c.description else []
+        except OperationalError:
+            self._connection.close()  # the server went away: the next query connects anew
+            raise
 
     def value(self, sql, *values):
         """The one value of a query."""
@@ -127,8 +186,8 @@ class Site:
         """DCMTK's receiver as a target: (port, folder where files arrive)."""
         folder, port = self.folder / name, free_port()
         folder.mkdir()
-        process = Process(name, ["storescp", "--fork", "-aet", "TARGET", "+xa", "+B", "-pm", "-od", folder,
-                                 port], self.folder).start()
+        process = Process(name, ["storescp", "-v", "--fork", "-aet", "TARGET", "+xa", "+B", "-pm", "-od",
+                                 folder, port], self.folder).start()
         self.others.append(process)
         within(10, lambda: senders.echoscu(port).code == 0, what=f"{name} answers")
         return port, folder
@@ -149,7 +208,9 @@ class Site:
         TERM, hangs. A service that the test killed is not asked."""
         complaints = []
         for service in self.services.values():
-            if service.alive():
+            service.ask_to_stop()  # all at once: each drains by itself
+        for service in self.services.values():
+            if service.alive() or service.asked:
                 try:
                     code = service.stop()
                     if code != 0:

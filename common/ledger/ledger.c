@@ -205,6 +205,7 @@ static const char studies_sql[] =
     " WHEN 'receiving' THEN u.study IN (SELECT study FROM receipts WHERE state='stored')"
     " WHEN 'failed' THEN u.study IN (SELECT study FROM deliveries WHERE state IN"
     " ('failed','expired') UNION SELECT study FROM tasks WHERE state IN ('failed','expired'))"
+    " WHEN 'held' THEN u.study IN (SELECT study FROM decisions WHERE jsonb_array_length(held) > 0)"
     " WHEN 'rejected' THEN u.study IN (SELECT study FROM rejected) ELSE true END"
     " AND study_state(u.study)=$5))"
     " ORDER BY u.last_at DESC,u.study DESC LIMIT $3::bigint) "

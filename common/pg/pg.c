@@ -82,12 +82,14 @@ static int connection_error(struct err *e, PGconn *conn, const char *what)
                    text);
 }
 
-/* A server that has closed an idle connection is noticed here, not by the next statement. */
+/* A server that has closed an idle connection is noticed here, not by the next statement. Its last
+ * words come before the end of the stream, so there may be something to read a few times. */
 static int still_there(PGconn *conn)
 {
     struct pollfd p = {PQsocket(conn), POLLIN, 0};
-    if (p.fd >= 0 && poll(&p, 1, 0) > 0 && !PQconsumeInput(conn))
-        return 0;
+    for (int i = 0; i < 8 && p.fd >= 0 && poll(&p, 1, 0) > 0; i++)
+        if (!PQconsumeInput(conn))
+            return 0;
     return PQstatus(conn) == CONNECTION_OK;
 }
 
@@ -115,7 +117,7 @@ int pg_connect(struct pg *c, struct err *e)
     }
     PQsetNoticeProcessor(c->conn, no_notice, NULL);
     return pg_exec(c,
-                   "SET statement_timeout = 30000; SET timezone = 'UTC';"
+                   "SET statement_timeout = 30000; SET timezone = 'UTC'; SET jit = off;"
                    "SET idle_in_transaction_session_timeout = 60000",
                    e);
 }

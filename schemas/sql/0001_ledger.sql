@@ -112,6 +112,7 @@ CREATE TABLE decisions (
     "offset"        bigint NOT NULL
 );
 CREATE INDEX decisions_series ON decisions (study, series);
+CREATE INDEX decisions_held ON decisions (study) WHERE jsonb_array_length(held) > 0;
 CREATE INDEX decisions_pending ON decisions (decided_at) WHERE members_at IS NULL;
 
 -- What a decision covers. position: in the manifest for members, in its own list for the others.
@@ -273,7 +274,7 @@ CREATE VIEW task_status AS
     FROM tasks t;
 
 -- One word for a study. The first that applies, worst first.
-CREATE FUNCTION study_state(s text) RETURNS text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION study_state(s text) RETURNS text LANGUAGE sql STABLE COST 10000 AS $$
     SELECT CASE
         WHEN EXISTS (SELECT FROM rejected r WHERE r.study = s) THEN 'rejected'
         WHEN EXISTS (SELECT FROM delivery_status d WHERE d.study = s

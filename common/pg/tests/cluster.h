@@ -1,6 +1,6 @@
 /*
- * A throw-away PostgreSQL cluster for tests and benchmarks: initdb in a fresh folder, one server on a
- * Unix socket there, stopped and removed at the end. As root the server runs as user postgres.
+ * A throw-away PostgreSQL cluster for tests and benchmarks: initdb in a fresh folder, one server on
+ * a Unix socket there, stopped and removed at the end. As root the server runs as user postgres.
  */
 #ifndef PG_TESTS_CLUSTER_H
 #define PG_TESTS_CLUSTER_H
@@ -66,9 +66,18 @@ static inline int cluster_answers(void *arg)
 static inline void cluster_start_server(struct cluster *c)
 {
     const char *fsync = c->durable ? "fsync=on" : "fsync=off";
-    char *argv[] = {(char *)"postgres", (char *)"-D", (char *)"data", (char *)"-k", c->folder,
-                    (char *)"-c", (char *)"listen_addresses=", (char *)"-c", (char *)fsync,
-                    (char *)"-c", (char *)"max_wal_size=4GB", NULL};
+    char *argv[] = {(char *)"postgres",
+                    (char *)"-D",
+                    (char *)"data",
+                    (char *)"-k",
+                    c->folder,
+                    (char *)"-c",
+                    (char *)"listen_addresses=",
+                    (char *)"-c",
+                    (char *)fsync,
+                    (char *)"-c",
+                    (char *)"max_wal_size=4GB",
+                    NULL};
     c->server = cluster_spawn(c, argv);
     assert_true(testkit_within(20000, cluster_answers, c));
 }
@@ -82,6 +91,22 @@ static inline void cluster_stop_server(struct cluster *c)
     c->server = 0;
 }
 
+static struct cluster *cluster_running; /* one at a time */
+
+static inline void cluster_stop(struct cluster *c)
+{
+    cluster_stop_server(c);
+    testkit_rmdir(c->folder);
+    cluster_running = NULL;
+}
+
+/* A test that failed in its start leaves nothing behind. */
+static inline void cluster_at_exit(void)
+{
+    if (cluster_running)
+        cluster_stop(cluster_running);
+}
+
 static inline void cluster_start(struct cluster *c)
 {
     glob_t found;
@@ -91,23 +116,28 @@ static inline void cluster_start(struct cluster *c)
     globfree(&found);
     snprintf(c->folder, sizeof c->folder, "/tmp/talaria-pg-XXXXXX"); /* socket paths are short */
     assert_non_null(mkdtemp(c->folder));
+    cluster_running = c;
+    atexit(cluster_at_exit);
     struct passwd *p = geteuid() == 0 ? getpwnam("postgres") : NULL;
     if (p)
         assert_int_equal(chown(c->folder, p->pw_uid, p->pw_gid), 0);
     snprintf(c->conninfo, sizeof c->conninfo, "host=%s user=postgres dbname=postgres", c->folder);
-    char *initdb[] = {(char *)"initdb", (char *)"-D", (char *)"data", (char *)"-A", (char *)"trust",
-                      (char *)"-U", (char *)"postgres", (char *)"-N", (char *)"-E",
-                      (char *)"UTF8", (char *)"--locale=C.UTF-8", NULL};
+    char *initdb[] = {(char *)"initdb",
+                      (char *)"-D",
+                      (char *)"data",
+                      (char *)"-A",
+                      (char *)"trust",
+                      (char *)"-U",
+                      (char *)"postgres",
+                      (char *)"-N",
+                      (char *)"-E",
+                      (char *)"UTF8",
+                      (char *)"--locale=C.UTF-8",
+                      NULL};
     int status;
     assert_true(waitpid(cluster_spawn(c, initdb), &status, 0) > 0);
     assert_int_equal(status, 0);
     cluster_start_server(c);
-}
-
-static inline void cluster_stop(struct cluster *c)
-{
-    cluster_stop_server(c);
-    testkit_rmdir(c->folder);
 }
 
 /* A connected handle; fails the test if it cannot be had. */

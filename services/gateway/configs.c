@@ -113,6 +113,7 @@ static int publish_row(struct pg *c, const struct configs_publisher *p, const st
                        int row, bool current, struct err *e)
 {
     const char *number = pg_value(r, row, 0), *sha256 = pg_value(r, row, 2);
+    char id[CONFIGS_REVISION + 16];
     struct str key = STR_INIT;
     keys_config(&key, sha256);
     struct event now = {.type = EVENT_CONFIG_CURRENT}, said = {.type = EVENT_CONFIG_PUBLISHED};
@@ -124,6 +125,8 @@ static int publish_row(struct pg *c, const struct configs_publisher *p, const st
     said.config = now.config;
     now.subject = "current";
     said.subject = said.config.revision;
+    said.id = id; /* said again after a crash, it is the same event */
+    snprintf(id, sizeof id, "%s.published", said.config.revision);
     int rc = put_object(p->store, str_cstr(&key), pg_value(r, row, 3), e);
     if (rc == 0)
         rc = p->write(p->arg, current ? &now : NULL, &said, e);

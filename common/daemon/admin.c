@@ -132,6 +132,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
     if (strcmp(url, "/readyz") == 0)
         return answer(c, admin_ready(a->daemon, &body), "application/json", &body);
     if (strcmp(url, "/metrics") == 0) {
+        process_measure();
         metrics_render(&body);
         return answer(c, MHD_HTTP_OK, "text/plain; version=0.0.4", &body);
     }

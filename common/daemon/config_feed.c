@@ -16,6 +16,7 @@
 
 #define SNAPSHOT_MAX  (16 << 20)
 #define POLL_MS       500
+#define FETCH_WAIT_MS 2000 /* its one partition never changes */
 #define RETRY_MIN_MS  250
 #define RETRY_MAX_MS  10000
 #define ERRORS_SHOWN  8
@@ -28,6 +29,7 @@ METRIC_COUNTER(loads, "talaria_config_loads_total", "Configuration snapshots loa
 
 struct pointer {
     char *revision, *key, *sha256;
+    bool bad; /* its bytes are what it says and are not valid: they never will be */
 };
 
 /* A snapshot and how many hold it; the newest is held by the feed itself. */
@@ -55,7 +57,7 @@ struct feed {
     struct pointer pointers[POINTERS_KEPT]; /* newest first */
     size_t n_pointers;
     bool dirty; /* the newest pointer is not in use yet */
-    bool at_end;
+    int64_t next, end; /* what is read next; the end as the broker told it when reading began */
     int64_t retry_at, pause;
 };
 
@@ -157,7 +159,7 @@ static void take_pointer(struct feed *f, const struct event_config_current *c)
         pointer_free(&f->pointers[--f->n_pointers]);
     memmove(&f->pointers[1], &f->pointers[0], f->n_pointers * sizeof f->pointers[0]);
     f->pointers[0] = (struct pointer){mem_strdup(c->revision), mem_strdup(c->key),
-                                      mem_strdup(c->sha256)};
+                                      mem_strdup(c->sha256), false};
     f->n_pointers++;
     f->dirty = true;
     f->retry_at = f->pause = 0;
@@ -180,28 +182,28 @@ static void take_record(struct feed *f, const struct kafka_record *r)
 
 /* ---- loading ---- */
 
-static int load_text(struct config_snapshot **out, const struct pointer *p, const struct str *text,
+static int load_text(struct config_snapshot **out, struct pointer *p, const struct str *text,
                      struct err *e)
 {
     char sum[HASH_SHA256_HEX];
     struct rows_error errors[ERRORS_SHOWN];
     hash_sha256_hex(sum, str_cstr(text), text->len);
     if (strcmp(sum, p->sha256) != 0)
-        return err_set(e, ERR_REJECT, 0, "%s has another SHA-256 than its pointer", p->key);
+        return err_set(e, ERR_REJECT, 0, "another SHA-256 than its pointer");
     struct arena *scratch = arena_new(0);
     size_t n = config_load(out, str_cstr(text), text->len, p->revision, scratch, errors,
                            ERRORS_SHOWN);
     for (size_t i = 0; i < n && i < ERRORS_SHOWN; i++)
         log_error("configuration is not valid", LOG_STR("revision", p->revision),
                   LOG_STR("pointer", errors[i].pointer), LOG_STR("reason", errors[i].reason));
+    p->bad = n > 0;
     if (n)
-        err_set(e, ERR_REJECT, 0, "revision %s: %.60s: %.100s", p->revision, errors[0].pointer,
-                errors[0].reason);
+        err_set(e, ERR_REJECT, 0, "%.60s: %.100s", errors[0].pointer, errors[0].reason);
     arena_free(scratch);
     return n ? -1 : 0;
 }
 
-static int load(struct feed *f, const struct pointer *p, struct err *e)
+static int load(struct feed *f, struct pointer *p, struct err *e)
 {
     struct str text = STR_INIT;
     struct config_snapshot *s = NULL;
@@ -211,7 +213,7 @@ static int load(struct feed *f, const struct pointer *p, struct err *e)
     str_free(&text);
     metric_add(&loads, 1, r ? "failed" : "ok");
     if (r)
-        return -1;
+        return err_wrap(e, "configuration %s", p->revision);
     swap(f, s);
     metric_set(&config_info, 1, s->revision);
     log_info("configuration in use", LOG_STR("revision", s->revision));
@@ -227,23 +229,28 @@ static bool in_use(const struct feed *f, const struct pointer *p)
 static void load_newest(struct feed *f)
 {
     struct err e = {0}, first = {0};
-    for (size_t i = 0; i < f->n_pointers; i++) {
+    f->dirty = true;
+    for (size_t i = 0; i < f->n_pointers && f->dirty; i++) {
         if (i && (f->loaded || in_use(f, &f->pointers[i])))
             break;
+        if (f->pointers[i].bad)
+            continue;
         if (!load(f, &f->pointers[i], &e)) {
-            f->dirty = i > 0;
-            set_loaded(f, true, "");
+            f->dirty = i > 0 && !f->pointers[0].bad;
+            set_loaded(f, true, first.text);
             notify(f);
             break;
         }
-        LOG_LIMITED(LOG_LEVEL_ERROR, "configuration cannot be loaded", LOG_ERR(&e),
-                    LOG_STR("revision", f->pointers[i].revision));
+        LOG_LIMITED(LOG_LEVEL_ERROR, "configuration cannot be loaded", LOG_ERR(&e));
         if (i == 0)
             first = e;
     }
+    if (*first.text)
+        set_loaded(f, false, first.text);
+    if (f->loaded && f->pointers[0].bad)
+        f->dirty = false; /* nothing to wait for but the next pointer */
     if (!f->dirty)
         return;
-    set_loaded(f, false, first.text);
     f->pause = f->pause ? f->pause * 2 : RETRY_MIN_MS;
     if (f->pause > RETRY_MAX_MS)
         f->pause = RETRY_MAX_MS;
@@ -252,29 +259,40 @@ static void load_newest(struct feed *f)
 
 static int open_reader(struct feed *f, struct err *e)
 {
-    if (kafka_reader_new(&f->reader, &f->daemon->kafka, e))
+    struct kafka_options o = f->daemon->kafka;
+    o.fetch_wait_ms = FETCH_WAIT_MS;
+    if (kafka_reader_new(&f->reader, &o, e))
         return -1;
-    if (!kafka_reader_add(f->reader, f->topic, 0, KAFKA_START, e))
+    if (!kafka_watermarks(f->daemon->producer, f->topic, 0, &f->next, &f->end, e) &&
+        !kafka_reader_add(f->reader, f->topic, 0, f->next, e))
         return 0;
     kafka_reader_free(f->reader);
     f->reader = NULL;
     return -1;
 }
 
+/* Everything that was there when reading began has been read, or the end was met. (The end of an empty
+ * topic is told only when the broker's wait is over.) */
+static bool at_end(const struct feed *f)
+{
+    return f->next >= f->end || kafka_reader_at_end(f->reader, f->topic, 0);
+}
+
 static void turn(struct feed *f)
 {
     struct kafka_record r;
     struct err e = {0};
-    int k = kafka_reader_poll(f->reader, &r, f->at_end && !f->dirty ? POLL_MS : 50, &e);
-    if (k > 0)
+    int k = kafka_reader_poll(f->reader, &r, at_end(f) && !f->dirty && f->loaded ? POLL_MS : 20, &e);
+    if (k > 0) {
         take_record(f, &r);
+        f->next = r.offset + 1;
+    }
     if (k < 0) {
         LOG_LIMITED(LOG_LEVEL_WARN, "reading the configuration topic", LOG_ERR(&e));
         set_loaded(f, false, e.text);
         clock_sleep_ms(POLL_MS, &f->stop);
     }
-    f->at_end = kafka_reader_at_end(f->reader, f->topic, 0);
-    if (!f->at_end)
+    if (!at_end(f))
         return;
     if (f->dirty && clock_mono_ms() >= f->retry_at)
         load_newest(f);

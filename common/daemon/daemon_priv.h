@@ -106,6 +106,9 @@ const char *runner_name(const struct runner *r);
 /* "<stage>.handled" … each once. */
 void stage_failpoints(const struct stage *s, void (*fn)(const char *name, void *arg), void *arg);
 
+/* process.c: before the metrics are rendered */
+void process_measure(void);
+
 /* watchdog.c */
 struct beat *watchdog_add(struct daemon *d, const char *name);
 void watchdog_beat(struct beat *b);

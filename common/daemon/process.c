@@ -1,9 +1,10 @@
-/* Metrics of the process itself, read when they are asked for. */
+/* Metrics of the process itself, measured when they are asked for. */
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/daemon_priv.h"
 #include "metrics/metrics.h"
 
 static double resident_bytes(void)
@@ -38,7 +39,13 @@ static double cpu_seconds(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-METRIC_GAUGE_READ(resident, "process_resident_memory_bytes", "Resident memory.", resident_bytes);
-METRIC_GAUGE_READ(fds, "process_open_fds", "Open file descriptors.", open_fds);
-METRIC_DECLARE(cpu, "process_cpu_seconds_total", "User and system CPU time.", METRIC_KIND_COUNTER,
-               "", 0, cpu_seconds, 0);
+METRIC_GAUGE(resident, "process_resident_memory_bytes", "Resident memory.", "");
+METRIC_GAUGE(fds, "process_open_fds", "Open file descriptors.", "");
+METRIC_COUNTER(cpu, "process_cpu_seconds_total", "User and system CPU time.", "");
+
+void process_measure(void)
+{
+    metric_set(&resident, resident_bytes());
+    metric_set(&fds, open_fds());
+    metric_set(&cpu, cpu_seconds());
+}

@@ -226,7 +226,7 @@ static rd_kafka_conf_t *consumer_conf(const struct kafka_options *o, const struc
         {"enable.partition.eof", "true", false},
         {"isolation.level", "read_uncommitted", false},
         {"coordinator.query.interval.ms", "1000", false},
-        {"fetch.wait.max.ms", "100", false},
+        {"fetch.wait.max.ms", "500", false},
         /* small buffers; without the short pauses full ones would cost half a second each */
         {"queued.min.messages", "2000", false},
         {"queued.max.messages.kbytes", "2048", false},

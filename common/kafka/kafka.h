@@ -26,6 +26,8 @@ struct kafka_options {
     const char *client_id; /* "<service>-<instance>" */
     int linger_ms;         /* producer; 0 or 1 */
     int message_timeout_ms; /* producer; 0 = 15000 */
+    int fetch_wait_ms; /* reader: how long the broker holds an empty fetch (0 = 250). New records come at
+                        * once anyway; what it delays is a partition that is added meanwhile. */
     const char *security_protocol, *sasl_mechanism, *sasl_user, *sasl_password_file, *ca_file,
         *certificate_file, *key_file; /* NULL: plaintext */
 };

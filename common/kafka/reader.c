@@ -4,10 +4,13 @@
  * group and so no coordinator.
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "base/vec.h"
 #include "kafka/kafka_priv.h"
+
+#define FETCH_WAIT_MS 250
 
 struct topic {
     char *name;
@@ -31,6 +34,8 @@ struct kafka_reader {
 
 static rd_kafka_conf_t *reader_conf(const struct kafka_options *o, struct err *e)
 {
+    char wait[16];
+    snprintf(wait, sizeof wait, "%d", o->fetch_wait_ms ? o->fetch_wait_ms : FETCH_WAIT_MS);
     const struct kafka_setting s[] = {
         {"auto.commit.enable", "false", false},
         {"enable.auto.commit", "false", false},
@@ -38,7 +43,7 @@ static rd_kafka_conf_t *reader_conf(const struct kafka_options *o, struct err *e
         {"auto.offset.reset", "error", false},
         {"enable.partition.eof", "true", false},
         {"isolation.level", "read_uncommitted", false},
-        {"fetch.wait.max.ms", "100", false},
+        {"fetch.wait.max.ms", wait, false},
         {"queued.min.messages", "2000", false},
         {"queued.max.messages.kbytes", "1024", false},
         {"fetch.message.max.bytes", "262144", false},

@@ -1,0 +1,213 @@
+/* Batch stages: everything once and in order; bad records alone go to dlq; outages lose nothing. */
+#include <stdlib.h>
+
+#include "toy.h"
+
+#define MAX 20000
+
+/* What the toy's "database" holds: offsets advance with what is taken. */
+static struct {
+    pthread_mutex_t lock;
+    int64_t next[2];
+    int taken[2][MAX];
+    int away, fatal, calls, asked;
+    size_t largest;
+} base = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int positions(struct daemon *d, struct kafka_partition *parts, size_t n, struct err *e)
+{
+    (void)d;
+    (void)e;
+    pthread_mutex_lock(&base.lock);
+    base.asked++;
+    for (size_t i = 0; i < n; i++)
+        parts[i].start = base.next[parts[i].partition];
+    pthread_mutex_unlock(&base.lock);
+    return 0;
+}
+
+static bool has_bad(const struct kafka_record *records, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_is(records[i].value, "bad"))
+            return true;
+    return false;
+}
+
+static int take(const struct kafka_record *records, size_t n, struct err *e)
+{
+    base.calls++;
+    if (n > base.largest)
+        base.largest = n;
+    if (base.away-- > 0)
+        return err_set(e, ERR_RETRY, 0, "away");
+    if (base.fatal-- > 0)
+        return err_set(e, ERR_FATAL, 0, "positions have moved");
+    if (has_bad(records, n))
+        return err_set(e, ERR_REJECT, 0, "a bad record");
+    for (size_t i = 0; i < n; i++) {
+        const struct kafka_record *k = &records[i];
+        if (!slice_is(k->key, "key") || !slice_is(kafka_record_header(k, "h"), "value"))
+            abort();
+        base.taken[k->partition][k->offset]++;
+        base.next[k->partition] = k->offset + 1;
+    }
+    return 0;
+}
+
+static int batch(struct daemon *d, const struct kafka_record *records, size_t n, struct err *e)
+{
+    (void)d;
+    pthread_mutex_lock(&base.lock);
+    int r = take(records, n, e);
+    pthread_mutex_unlock(&base.lock);
+    return r;
+}
+
+static const struct stage toy = {
+    .name = "book", .inputs = {"event"}, .positions = positions, .batch = batch};
+static const struct stage *const stages[] = {&toy, NULL};
+static const struct service service = {.name = "toy", .summary = "books", .stages = stages};
+
+static void put(struct daemon *d, int32_t partition, const char *value, int n)
+{
+    char name[TOPIC_NAME];
+    struct err e = {0};
+    struct kafka_message m = {.topic = topics_name(name, d->settings->site, "event"),
+                              .partition = partition,
+                              .key = SLICE("key"),
+                              .value = slice_of(value),
+                              .headers = {{"h", SLICE("value")}},
+                              .n_headers = 1};
+    for (int i = 0; i < n; i++)
+        if (kafka_produce(d->producer, &m, NULL, NULL, &e))
+            fail_msg("%s", e.text);
+    kafka_producer_flush(d->producer, 10000);
+}
+
+struct wanted {
+    int64_t next[2];
+};
+
+static int taken(void *arg)
+{
+    struct wanted *w = arg;
+    pthread_mutex_lock(&base.lock);
+    int yes = base.next[0] >= w->next[0] && base.next[1] >= w->next[1];
+    pthread_mutex_unlock(&base.lock);
+    return yes;
+}
+
+static struct daemon *site(const char *name, struct runner **r)
+{
+    struct err e = {0};
+    memset(base.next, 0, sizeof base.next);
+    memset(base.taken, 0, sizeof base.taken);
+    base.away = base.fatal = base.calls = base.asked = 0;
+    base.largest = 0;
+    topic(name, "event", 2);
+    topic(name, "dlq", 1);
+    struct daemon *d = toy_daemon(&service, name, "a");
+    put(d, 0, "good", 2500);
+    put(d, 1, "good", 10);
+    if (runner_start(r, d, &toy, &e))
+        fail_msg("%s", e.text);
+    return d;
+}
+
+static void end(struct daemon *d, struct runner *r, int n0, int n1, int bad)
+{
+    runner_stop(r);
+    for (int i = 0; i < n0; i++)
+        if (base.taken[0][i] != (i != bad))
+            fail_msg("record %d was taken %d times", i, base.taken[0][i]);
+    for (int i = 0; i < n1; i++)
+        assert_int_equal(base.taken[1][i], 1);
+    toy_free(d);
+}
+
+static void all_are_taken_once(void **state)
+{
+    struct runner *r;
+    struct daemon *d = site("b1", &r);
+    struct wanted w = {{2500, 10}};
+    (void)state;
+    assert_true(testkit_within(30000, taken, &w));
+    assert_true(base.largest <= 1000);
+    put(d, 1, "good", 1); /* alone: not kept longer than a moment */
+    w.next[1] = 11;
+    assert_true(testkit_within(5000, taken, &w));
+    end(d, r, 2500, 11, -1);
+}
+
+static void a_bad_record_goes_alone(void **state)
+{
+    struct runner *r;
+    struct daemon *d = site("b2", &r);
+    struct wanted w = {{2601, 10}};
+    (void)state;
+    put(d, 0, "bad", 1);
+    put(d, 0, "good", 100);
+    assert_true(testkit_within(30000, taken, &w));
+    end(d, r, 2601, 10, 2500);
+}
+
+static void an_outage_loses_nothing(void **state)
+{
+    struct runner *r;
+    base.away = 0;
+    struct daemon *d = site("b3", &r);
+    struct wanted w = {{2500, 10}};
+    (void)state;
+    pthread_mutex_lock(&base.lock);
+    base.away = 4;
+    pthread_mutex_unlock(&base.lock);
+    assert_true(testkit_within(30000, taken, &w));
+    put(d, 0, "good", 500);
+    w.next[0] = 3000;
+    assert_true(testkit_within(30000, taken, &w));
+    end(d, r, 3000, 10, -1);
+}
+
+static void refused_positions_are_asked_again(void **state)
+{
+    struct runner *r;
+    struct daemon *d = site("b4", &r);
+    struct wanted w = {{2500, 10}};
+    (void)state;
+    assert_true(testkit_within(30000, taken, &w));
+    pthread_mutex_lock(&base.lock);
+    base.fatal = 1;
+    int before = base.asked;
+    pthread_mutex_unlock(&base.lock);
+    put(d, 0, "good", 100);
+    w.next[0] = 2600;
+    assert_true(testkit_within(30000, taken, &w));
+    assert_true(base.asked > before);
+    end(d, r, 2600, 10, -1);
+}
+
+static int start_mock(void **state)
+{
+    (void)state;
+    mock = kafka_mock_new(1);
+    return 0;
+}
+
+static int stop_mock(void **state)
+{
+    (void)state;
+    kafka_mock_free(mock);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_are_taken_once),
+        cmocka_unit_test(a_bad_record_goes_alone),
+        cmocka_unit_test(an_outage_loses_nothing),
+        cmocka_unit_test(refused_positions_are_asked_again),
+    };
+    return cmocka_run_group_tests(tests, start_mock, stop_mock);
+}

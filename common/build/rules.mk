@@ -87,11 +87,9 @@ $(B)/%.o: %.cc
 	@mkdir -p $(@D); echo "  c++    $<"
 	@$(CXX) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
-# files that sources embed with .incbin, which the compiler does not list as dependencies
-$(B)/common/pg/migrations.o: $(wildcard schemas/sql/*.sql)
-
 # files embedded by the assembler (.incbin), which the compiler's dependency files do not see
 $(B)/common/event/topics.o: schemas/topics.json
 $(B)/common/pg/migrations.o: $(wildcard schemas/sql/*.sql)
+$(B)/services/gateway/embedded.o: schemas/openapi.yaml $(wildcard webui/status.*)
 
 -include $(patsubst %.o,%.d,$(sort $(ALL_OBJECTS)))

@@ -50,7 +50,7 @@ scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
 lint: ## rules of the tree: borders, lengths, forbidden calls, headers alone, generated files
 	@common/build/lint.sh
 
-benches: $(BENCHES)
+benches: $(BENCHES) $(B)/bin/loadgen
 
 bench: ## measure: ours, peers, ratio (release build)
 	@common/build/deps.sh build run test kafka

@@ -46,6 +46,7 @@ class Bench:
         self.rows = []
         self.engines = None
         self.site = self.sink = self.ingest_site = None
+        self.site_is_up = False
 
     # ---- rows ----
     def row(self, *arguments, **options):
@@ -88,16 +89,22 @@ class Bench:
     def ingest(self, size, seconds, nodelay_row, shipped_row, p99_row=None):
         if not self.ingest_site:
             self.ingest_site = Site("ingest", self.engines, self.folder / "ingest")
-        options = dict(associations=16, size=size, seconds=seconds, series_length=100)
+        options = {"associations": 16, "size": size, "seconds": seconds, "series_length": 100}
         for n in self.runs():
             site = self.new_receiver()
+            watched = {"receiver": site.services["receiver"].pid, "broker": self.engines.kafka.pid}
+            before = {k: cpu(pid) for k, pid in watched.items()}
             got = load(site.dicom, **options)
             nodelay_row.ours.append(got["perSecond"])
             shipped_row.ours.append(got["perSecond"])
             if p99_row:
                 p99_row.ours.append(got["latencyMs"]["p99"])
+            cores = {k: (cpu(pid) - before[k]) / got["seconds"] for k, pid in watched.items()}
+            cores["generator"] = got["cpuSeconds"] / got["seconds"]
+            shipped_row.note = (f"ours: {steps(site.services['receiver'])}; cores busy: " +
+                                ", ".join(f"{k} {v:.2f}" for k, v in cores.items()))
             say(f"ours {got['perSecond']:,.0f}/s, p50 {got['latencyMs']['p50']} ms, p99 {got['latencyMs']['p99']} ms; "
-                f"generator's own CPU {got['cpuSeconds'] / got['seconds']:.2f} cores")
+                + shipped_row.note)
             for row, nodelay in ((nodelay_row, True), (shipped_row, False)):
                 got = self.orthanc_load(f"{size}-{n}-{nodelay}", nodelay, options)
                 row.peer.append(got["perSecond"])
@@ -198,13 +205,15 @@ class Bench:
     # ---- the whole path ----
     def start_site(self):
         if self.site:
+            if not self.site_is_up:
+                raise Missing("the services did not start")
             return self.site
         self.sink = Sink(self.folder).start()
-        site = Site("path", self.engines, self.folder / "path")
+        self.site = Site("path", self.engines, self.folder / "path")
         for name in ("bookkeeper", "gateway", "router", "dispatcher", "receiver"):
-            site.start(name)
-        self.site = site
-        return site
+            self.site.start(name)
+        self.site_is_up = True
+        return self.site
 
     def configure(self):
         self.start_site().apply({
@@ -306,6 +315,21 @@ class Bench:
             if done.returncode or not found:
                 raise Missing(f"{path} ended with {done.returncode} and said no such figure")
             row.ours.append(max(float(x.replace(",", "")) for x in found) * scale)
+
+
+def steps(receiver):
+    """Where the time of one instance goes, from the receiver's own histograms."""
+    def mean(family):
+        count = receiver.metric(f"{family}_count")
+        return receiver.metric(f"{family}_sum") / count * 1000 if count else 0
+    return (f"to stable storage {mean('talaria_ingest_store_seconds'):.1f} ms, "
+            f"Kafka's acknowledgement {mean('talaria_ingest_announce_seconds'):.1f} ms (means)")
+
+
+def cpu(pid):
+    """Seconds of processor time a process has had."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pss(pid):

@@ -300,9 +300,10 @@ static void take_pdu(struct load *l, struct association *a, unsigned type, const
         if (l->o->reconnect && take_study(l, a))
             open_association(l, a);
     } else {
-        drop(l, a, type == PDU_ABORT          ? "aborted by the peer"
-                   : type == PDU_ASSOCIATE_RJ ? "rejected by the peer"
-                                              : "an unexpected PDU");
+        drop(l, a,
+             type == PDU_ABORT          ? "aborted by the peer"
+             : type == PDU_ASSOCIATE_RJ ? "rejected by the peer"
+                                        : "an unexpected PDU");
     }
 }
 
@@ -437,14 +438,16 @@ static void report(struct load *l)
     if (l->latency.n)
         qsort(l->latency.items, l->latency.n, sizeof *l->latency.items, by_size);
     getrusage(RUSAGE_SELF, &u);
-    printf("{\"associations\":%u,\"established\":%lld,\"lost\":%lld,\"sent\":%lld,\"answered\":%lld,"
-           "\"refused\":%lld,\"studies\":%u,\"size\":%zu,",
-           l->o->associations, (long long)l->established, (long long)l->lost, (long long)l->sent,
-           (long long)l->answered, (long long)l->refused, l->studies, l->message.dataset);
+    printf(
+        "{\"associations\":%u,\"established\":%lld,\"lost\":%lld,\"sent\":%lld,\"answered\":%lld,"
+        "\"refused\":%lld,\"studies\":%u,\"size\":%zu,",
+        l->o->associations, (long long)l->established, (long long)l->lost, (long long)l->sent,
+        (long long)l->answered, (long long)l->refused, l->studies, l->message.dataset);
     printf("\"seconds\":%.4f,\"perSecond\":%.1f,\"megabytesPerSecond\":%.1f,", s, rate,
            rate * (double)l->message.dataset / 1e6);
     printf("\"latencyMs\":{\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f},\"lastAnswerAt\":%lld,",
-           percentile(l, 0.5), percentile(l, 0.99), percentile(l, 1), (long long)l->last_answer_wall);
+           percentile(l, 0.5), percentile(l, 0.99), percentile(l, 1),
+           (long long)l->last_answer_wall);
     printf("\"cpuSeconds\":%.3f,\"statuses\":{",
            (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);

@@ -1,6 +1,6 @@
 /*
- * A DICOM load generator and a DICOM sink of its own, so that the measured side is the bottleneck: one
- * thread and epoll, messages encoded once and patched in place. README.md tells how to use it.
+ * A DICOM load generator and a DICOM sink of its own, so that the measured side is the bottleneck:
+ * one thread and epoll, messages encoded once and patched in place. README.md tells how to use it.
  */
 #ifndef LOADGEN_H
 #define LOADGEN_H
@@ -12,8 +12,15 @@
 
 #include "base/str.h"
 
-enum { PDU_ASSOCIATE_RQ = 1, PDU_ASSOCIATE_AC, PDU_ASSOCIATE_RJ, PDU_DATA, PDU_RELEASE_RQ,
-       PDU_RELEASE_RP, PDU_ABORT };
+enum {
+    PDU_ASSOCIATE_RQ = 1,
+    PDU_ASSOCIATE_AC,
+    PDU_ASSOCIATE_RJ,
+    PDU_DATA,
+    PDU_RELEASE_RQ,
+    PDU_RELEASE_RP,
+    PDU_ABORT
+};
 enum { C_STORE_RQ = 0x0001, C_STORE_RSP = 0x8001, C_ECHO_RQ = 0x0030, C_ECHO_RSP = 0x8030 };
 #define PDU_HEADER 6
 #define PDV_HEADER 6
@@ -43,7 +50,8 @@ struct command_set {
 };
 int wire_parse_command(struct command_set *out, const uint8_t *p, size_t n);
 /* A whole C-STORE-RSP or C-ECHO-RSP as one P-DATA PDU. */
-void wire_response(struct str *out, unsigned context, const struct command_set *rq, unsigned status);
+void wire_response(struct str *out, unsigned context, const struct command_set *rq,
+                   unsigned status);
 uint32_t wire_u32be(const uint8_t *p);
 
 /* ---- message.c: a C-STORE request, encoded once ---- */
@@ -67,10 +75,10 @@ void message_head(uint8_t *head, const struct message *m, uint16_t message_id,
 struct load_options {
     const char *host, *port, *called, *calling;
     unsigned associations, window;
-    int64_t instances;              /* 0: until seconds are over */
-    int64_t seconds;                /* 0: until instances are sent */
-    size_t size;                    /* bytes of a dataset */
-    int64_t series_length, series;  /* instances of a series, series of a study */
+    int64_t instances;             /* 0: until seconds are over */
+    int64_t seconds;               /* 0: until instances are sent */
+    size_t size;                   /* bytes of a dataset */
+    int64_t series_length, series; /* instances of a series, series of a study */
     uint32_t max_pdu, run;
     bool reconnect; /* a new association for every study */
     bool idle;      /* only opens the associations and holds them */

@@ -56,8 +56,22 @@ static int size_of(size_t *out)
     return 0;
 }
 
-enum { TO = 1, CALLED, CALLING, ASSOCIATIONS, INSTANCES, SECONDS, SIZE, SERIES_LENGTH, SERIES,
-       RECONNECT, WINDOW, PDU, RUN, IDLE };
+enum {
+    TO = 1,
+    CALLED,
+    CALLING,
+    ASSOCIATIONS,
+    INSTANCES,
+    SECONDS,
+    SIZE,
+    SERIES_LENGTH,
+    SERIES,
+    RECONNECT,
+    WINDOW,
+    PDU,
+    RUN,
+    IDLE
+};
 static const struct option options[] = {
     {"to", 1, NULL, TO},
     {"called", 1, NULL, CALLED},

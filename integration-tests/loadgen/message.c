@@ -204,8 +204,8 @@ void message_free(struct message *m)
     mem_free(m->bytes);
 }
 
-/* Components of fixed width without leading zeros: 2.25.1rrrrrrrrr.1ssssssss.1eeeeeeee.1nnnnnnnn…, 52
- * characters each. */
+/* Components of fixed width without leading zeros: 2.25.KIND.1RUN.1STUDY.1SERIES.1NUMBER,
+ * 52 characters each. */
 static void make_uid(uint8_t *to, unsigned kind, uint32_t run, uint32_t study, uint32_t series,
                      uint32_t number)
 {

@@ -22,9 +22,9 @@ struct peer {
     int fd;
     uint8_t *buffer;
     size_t n;
-    size_t skip;     /* bytes of a dataset fragment that are still to come */
-    size_t in_pdu;   /* bytes of the present P-DATA PDU after what lies in the buffer's beginning */
-    bool last;       /* the fragment that is being skipped is the last one */
+    size_t skip;   /* bytes of a dataset fragment that are still to come */
+    size_t in_pdu; /* bytes of the present P-DATA PDU after what lies in the buffer's beginning */
+    bool last;     /* the fragment that is being skipped is the last one */
     unsigned context;
     struct command_set rq;
 };
@@ -63,8 +63,8 @@ static int answer(struct sink *k, struct peer *p)
     return r;
 }
 
-/* One PDV at b[0..n) of a P-DATA PDU; a dataset fragment need not be there whole. Bytes taken, 0: more
- * are needed, -1: over. */
+/* One PDV at b[0..n) of a P-DATA PDU; a dataset fragment need not be there whole. Bytes taken, 0:
+ * more are needed, -1: over. */
 static ssize_t take_pdv(struct sink *k, struct peer *p, const uint8_t *b, size_t n)
 {
     if (n < PDV_HEADER)

@@ -120,7 +120,8 @@ static int run_apply(struct cli *c, int argc, char **argv)
     bool only_check = false;
     const struct option_row rows[] = {
         OPTION_TEXT("--why", "TEXT", &why, "the reason, kept with the revision"),
-        OPTION_FLAG("--check", &only_check, "says whether it is valid; changes nothing, asks nobody"),
+        OPTION_FLAG("--check", &only_check,
+                    "says whether it is valid; changes nothing, asks nobody"),
     };
     int status = options_take(&command_apply, rows, ARRAY_LEN(rows), &argc, argv, 1, 1);
     if (status >= 0)

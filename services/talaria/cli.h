@@ -53,10 +53,18 @@ struct option_row {
     bool *flag;
     int64_t *number, min, max; /* instead of text: a bounded number */
 };
-#define OPTION_TEXT(name, value, into, help) {name, value, help, into, NULL, NULL, 0, 0}
-#define OPTION_FLAG(name, into, help) {name, NULL, help, NULL, into, NULL, 0, 0}
+#define OPTION_TEXT(name, value, into, help)                                                       \
+    {                                                                                              \
+        name, value, help, into, NULL, NULL, 0, 0                                                  \
+    }
+#define OPTION_FLAG(name, into, help)                                                              \
+    {                                                                                              \
+        name, NULL, help, NULL, into, NULL, 0, 0                                                   \
+    }
 #define OPTION_NUMBER(name, value, into, min, max, help)                                           \
-    {name, value, help, NULL, NULL, into, min, max}
+    {                                                                                              \
+        name, value, help, NULL, NULL, into, min, max                                              \
+    }
 
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_BAD };
 /* Takes the options out of argv (also --name=value; "--" ends them); what is left, from argv[1] on,

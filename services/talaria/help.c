@@ -10,7 +10,8 @@ static void overview(void)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     putchar('\n');
     settings_help();
-    puts("\nExit status: 0 done; 1 something was refused or failed; 2 wrong usage; 3 gateway, broker "
+    puts("\nExit status: 0 done; 1 something was refused or failed; 2 wrong usage; 3 gateway, "
+         "broker "
          "or\nDICOM node does not answer; 4 not found; 5 --wait ran out.");
 }
 

@@ -171,7 +171,8 @@ int http_problem(const struct http_answer *a)
     json_decref(j);
     if (a->status == 404)
         return EXIT_NOT_FOUND;
-    return a->status == 502 || a->status == 503 || a->status == 504 ? EXIT_UNREACHABLE : EXIT_FAILED;
+    return a->status == 502 || a->status == 503 || a->status == 504 ? EXIT_UNREACHABLE
+                                                                    : EXIT_FAILED;
 }
 
 json_t *http_get_json(const struct cli *c, const char *path, struct str *raw, int *exit_status)
@@ -203,8 +204,7 @@ void http_escape(struct str *out, const char *text)
 {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
-        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-            strchr("-._~", c))
+        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || strchr("-._~", c))
             str_putc(out, (char)c);
         else
             str_printf(out, "%%%02X", c);

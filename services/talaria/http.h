@@ -7,9 +7,9 @@
 #include "talaria/cli.h"
 
 struct http_request {
-    const char *method;   /* GET, PUT, POST */
-    const char *path;     /* after /api/v1: "/status" */
-    const char *body;     /* NULL = none */
+    const char *method; /* GET, PUT, POST */
+    const char *path;   /* after /api/v1: "/status" */
+    const char *body;   /* NULL = none */
     size_t body_n;
     const char *if_match; /* NULL = none */
 };
@@ -19,7 +19,8 @@ struct http_answer {
     char etag[256], location[1024];
 };
 
-/* 0: there is an answer, whatever its status. -1: none (ERR_RETRY: the gateway cannot be reached). */
+/* 0: there is an answer, whatever its status. -1: none (ERR_RETRY: the gateway cannot be reached).
+ */
 int http_ask(struct http_answer *out, const struct cli *c, const struct http_request *rq,
              struct err *e) MUST_CHECK;
 void http_free(struct http_answer *a);

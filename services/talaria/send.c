@@ -288,8 +288,8 @@ static int run(struct cli *c, int argc, char **argv)
     s.dial.called_ae = called;
     s.dial.calling_ae = calling;
     s.dial.window = 1;
-    s.dial.limits = (struct dimse_limits){.negotiate_ms = 15000, .idle_ms = WAIT_MS,
-                                          .message_ms = 10 * WAIT_MS};
+    s.dial.limits = (struct dimse_limits){
+        .negotiate_ms = 15000, .idle_ms = WAIT_MS, .message_ms = 10 * WAIT_MS};
     s.buffer = mem_alloc(CHUNK_BYTES);
     s.progress = isatty(STDERR_FILENO);
     status = send_paths(&s, c, argv + 1);

@@ -63,7 +63,8 @@ static int set(struct cli_settings *s, size_t row, const char *value, const char
     return 0;
 }
 
-/* One of our flags at argv[i]? Sets it and returns how many words it was; 0: not ours; -1: wrong. */
+/* One of our flags at argv[i]? Sets it and returns how many words it was; 0: not ours; -1: wrong.
+ */
 static int take_flag(struct cli *c, struct cli_settings *s, int argc, char **argv, int i,
                      struct arena *a, struct err *e)
 {

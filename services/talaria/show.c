@@ -150,8 +150,8 @@ static void show_problems(struct str *out, const json_t *problems, int64_t now, 
 
 static void show_targets(struct str *out, const json_t *targets, int64_t now, bool bold)
 {
-    static const char *const titles[] = {"TARGET", "DELIVERED", "OPEN", "OLDEST", "FAILED",
-                                         "LAST", "REASON"};
+    static const char *const titles[] = {"TARGET", "DELIVERED", "OPEN",  "OLDEST",
+                                         "FAILED", "LAST",      "REASON"};
     if (json_array_size(targets) == 0)
         return;
     struct table *t = table_new(ARRAY_LEN(titles), titles);
@@ -191,8 +191,8 @@ void show_status(struct str *out, const json_t *status, bool bold)
 
 void show_studies(struct str *out, const json_t *page, bool bold)
 {
-    static const char *const titles[] = {"LAST IMAGE (UTC)", "STATE", "SERIES", "IMAGES",
-                                         "MODALITIES", "DESCRIPTION", "TARGETS", "STUDY"};
+    static const char *const titles[] = {"LAST IMAGE (UTC)", "STATE",       "SERIES",  "IMAGES",
+                                         "MODALITIES",       "DESCRIPTION", "TARGETS", "STUDY"};
     const json_t *items = json_object_get(page, "items");
     struct table *t = table_new(ARRAY_LEN(titles), titles);
     for (size_t i = 0; i < json_array_size(items); i++) {

@@ -167,9 +167,9 @@ static void add_members(struct str *out, const json_t *m)
 {
     static const struct {
         const char *name, *what;
-    } states[] = {{"delivered", "delivered"}, {"repeated", "repeated"},
+    } states[] = {{"delivered", "delivered"},      {"repeated", "repeated"},
                   {"notAccepted", "not accepted"}, {"failed", "failed"},
-                  {"cancelled", "cancelled"}, {"open", "open"}};
+                  {"cancelled", "cancelled"},      {"open", "open"}};
     struct str s = STR_INIT;
     for (size_t i = 0; i < ARRAY_LEN(states); i++)
         add_count(&s, show_number(m, states[i].name), states[i].what);
@@ -180,7 +180,8 @@ static void add_members(struct str *out, const json_t *m)
 
 static void add_delivery(lines *l, const json_t *study, const json_t *d)
 {
-    static const char *const times[] = {"finishedAt", "attemptedAt", "requestedAt", "askedAt", NULL};
+    static const char *const times[] = {"finishedAt", "attemptedAt", "requestedAt", "askedAt",
+                                        NULL};
     const char *state = show_text(d, "state"), *target = show_text(d, "target"),
                *reason = show_text(d, "reason");
     struct line *x = add(l, newest(d, times), state && is_open(state) ? "delivering" : state);
@@ -235,7 +236,8 @@ static void show_head(struct str *out, const json_t *study, int64_t began, bool 
     format_safe(out, description ? description : "study");
     str_printf(out, "%s  ", bold ? "\033[0m" : "");
     format_safe(out, show_text(study, "study") ? show_text(study, "study") : "?");
-    str_printf(out, "\n%s; received on %s UTC\n\n", state ? state : "?", show_clock(at, began, true));
+    str_printf(out, "\n%s; received on %s UTC\n\n", state ? state : "?",
+               show_clock(at, began, true));
 }
 
 static void show_lines(struct str *out, const lines *l, int64_t began, bool bold)

@@ -7,9 +7,9 @@
 #include "kafka/kafka.h"
 #include "talaria/commands.h"
 
-#define CONFIGS      5
-#define CREATE_MS    60000
-#define TOPICS_MOST  64
+#define CONFIGS     5
+#define CREATE_MS   60000
+#define TOPICS_MOST 64
 
 /* A topic as the broker is to have it, with the memory of its texts. */
 struct wanted {
@@ -31,10 +31,11 @@ static void want(struct wanted *w, const struct topic_spec *s, const char *site,
                  int64_t replicas)
 {
     topics_name(w->name, site, s->noun);
-    w->topic = (struct kafka_topic){.name = w->name,
-                                    .partitions = (int32_t)(test ? s->partitions_test : s->partitions),
-                                    .replicas = (int32_t)replicas,
-                                    .config = w->config};
+    w->topic =
+        (struct kafka_topic){.name = w->name,
+                             .partitions = (int32_t)(test ? s->partitions_test : s->partitions),
+                             .replicas = (int32_t)replicas,
+                             .config = w->config};
     snprintf(w->retention, sizeof w->retention, "%lld", (long long)s->retention_ms);
     config(w, "message.timestamp.type", "LogAppendTime");
     config(w, "cleanup.policy", s->policy);

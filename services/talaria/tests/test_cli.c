@@ -74,7 +74,7 @@ static void test_settings_precedence(void **state)
     (void)state;
     const char *folder = testkit_tmpdir();
     char path[512], a[] = "talaria", b[] = "topics", f1[] = "--site", f2[] = "flag", j[] = "--json",
-         end[] = "--", f3[] = "--site";
+                    end[] = "--", f3[] = "--site";
     char *argv[] = {a, f1, f2, b, j, end, f3, NULL};
     int argc = 7;
     struct cli c;
@@ -125,9 +125,14 @@ static void test_formats(void **state)
         int64_t v;
         const char *size, *span;
     } cases[] = {
-        {-1, "-1 B", "-"},          {0, "0 B", "0 ms"},          {999, "999 B", "999 ms"},
-        {1000, "1.0 KB", "1.0 s"},  {59999, "60 KB", "59.9 s"},  {60000, "60 KB", "1 min 0 s"},
-        {999600, "1.0 MB", "16 min 39 s"}, {7500000, "7.5 MB", "2 h 5 min"},
+        {-1, "-1 B", "-"},
+        {0, "0 B", "0 ms"},
+        {999, "999 B", "999 ms"},
+        {1000, "1.0 KB", "1.0 s"},
+        {59999, "60 KB", "59.9 s"},
+        {60000, "60 KB", "1 min 0 s"},
+        {999600, "1.0 MB", "16 min 39 s"},
+        {7500000, "7.5 MB", "2 h 5 min"},
         {273600000, "274 MB", "3 d 4 h"},
     };
     char size[FORMAT_SIZE], span[FORMAT_SPAN];
@@ -146,7 +151,9 @@ static void test_safe(void **state)
         {"plain", "plain"},
         {"a\033[2Jb\n", "a?[2Jb?"},
         {"Grüße", "Grüße"},
-        {"\xC2\x9B" "31m", "?31m"}, /* CSI as a C1 control */
+        {"\xC2\x9B"
+         "31m",
+         "?31m"}, /* CSI as a C1 control */
         {"a\xFF\xC3", "a??"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -186,9 +193,12 @@ static void test_commands(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),          cmocka_unit_test(test_settings_precedence),
-        cmocka_unit_test(test_settings_refused), cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_safe),             cmocka_unit_test(test_table),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_settings_precedence),
+        cmocka_unit_test(test_settings_refused),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_safe),
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_commands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,8 +50,9 @@ static void test_result(void **state)
                         "  1 refused by the node: SOP class 1.2.3 or its transfer syntax\n");
     str_clear(&s);
     send_result_json(&s, &r, 1234);
-    assert_string_equal(str_cstr(&s), "{\"stored\":3,\"failed\":3,\"skipped\":2,\"milliseconds\":1234,"
-                                      "\"statuses\":{\"0000\":2,\"B007\":1,\"A700\":2,\"refused\":1}}\n");
+    assert_string_equal(str_cstr(&s),
+                        "{\"stored\":3,\"failed\":3,\"skipped\":2,\"milliseconds\":1234,"
+                        "\"statuses\":{\"0000\":2,\"B007\":1,\"A700\":2,\"refused\":1}}\n");
     str_free(&s);
 }
 
@@ -73,11 +74,16 @@ static void test_address(void **state)
         const char *text, *host;
         int port;
     } cases[] = {
-        {"localhost:104", "localhost", 104}, {"10.0.0.1:65535", "10.0.0.1", 65535},
-        {"[::1]:11112", "::1", 11112},       {"::1:11112", NULL, 0},
-        {"host", NULL, 0},                   {":104", NULL, 0},
-        {"host:0", NULL, 0},                 {"host:65536", NULL, 0},
-        {"[]:1", NULL, 0},                   {"[::1:1", NULL, 0},
+        {"localhost:104", "localhost", 104},
+        {"10.0.0.1:65535", "10.0.0.1", 65535},
+        {"[::1]:11112", "::1", 11112},
+        {"::1:11112", NULL, 0},
+        {"host", NULL, 0},
+        {":104", NULL, 0},
+        {"host:0", NULL, 0},
+        {"host:65536", NULL, 0},
+        {"[]:1", NULL, 0},
+        {"[::1:1", NULL, 0},
         {"a-name-too-long:1", NULL, 0},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

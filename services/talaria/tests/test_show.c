@@ -115,8 +115,7 @@ static void test_study_ended(void **state)
         {"held", "delivered", 0, true, true},        {"done", "dismissed", 0, true, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        json_t *j =
-            study(cases[i].state, cases[i].undecided, cases[i].delivery, 0, "null", "null");
+        json_t *j = study(cases[i].state, cases[i].undecided, cases[i].delivery, 0, "null", "null");
         assert_int_equal(show_study_ended(j), cases[i].ended);
         assert_int_equal(show_study_bad(j), cases[i].bad);
         json_decref(j);
@@ -130,9 +129,11 @@ static void test_nothing_of_it(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "{}", "[]", "{\"series\":[{}],\"decisions\":[{}],\"tasks\":[{}],\"deliveries\":[{}],"
-                    "\"rejected\":[{}],\"items\":[{}],\"targets\":[{}],\"problems\":[{}]}",
-        "{\"series\":3,\"decisions\":{\"a\":1},\"targets\":[1],\"problems\":\"x\",\"items\":[null]}"};
+        "{}", "[]",
+        "{\"series\":[{}],\"decisions\":[{}],\"tasks\":[{}],\"deliveries\":[{}],"
+        "\"rejected\":[{}],\"items\":[{}],\"targets\":[{}],\"problems\":[{}]}",
+        "{\"series\":3,\"decisions\":{\"a\":1},\"targets\":[1],\"problems\":\"x\",\"items\":[null]"
+        "}"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         json_t *j = parse(texts[i]);
         struct str s = STR_INIT;
@@ -151,7 +152,8 @@ static void test_status(void **state)
     json_t *j = parse(
         "{\"at\":\"2026-03-14T10:15:00Z\",\"configuration\":{\"revision\":\"3-ab\",\"at\":"
         "\"2026-03-14T10:00:00Z\",\"by\":\"jo\",\"why\":\"new CT\",\"published\":true},"
-        "\"receipts\":{\"undecided\":4,\"oldest\":\"2026-03-14T10:14:30Z\"},\"studies\":{\"lastDay\":"
+        "\"receipts\":{\"undecided\":4,\"oldest\":\"2026-03-14T10:14:30Z\"},\"studies\":{"
+        "\"lastDay\":"
         "7,\"newest\":\"2026-03-14T10:14:59Z\"},\"tasks\":{\"open\":0,\"oldest\":null},"
         "\"deliveries\":{\"open\":0,\"oldest\":null},\"targets\":[{\"target\":\"pacs\",\"open\":1,"
         "\"failed\":0,\"delivered\":12,\"oldestOpen\":\"2026-03-14T10:14:00Z\",\"lastDelivered\":"
@@ -159,16 +161,16 @@ static void test_status(void **state)
         "failed\",\"subject\":\"pacs\",\"count\":2,\"since\":\"2026-03-14T08:10:00Z\"}]}");
     struct str s = STR_INIT;
     show_status(&s, j, false);
-    assert_string_equal(str_cstr(&s),
-                        "configuration  3-ab of 2026-03-14 10:00:00 by jo: new CT\n"
-                        "studies        7 in the last day, the newest image at 2026-03-14 10:14:59\n"
-                        "undecided      4, the oldest for 30.0 s\n"
-                        "open tasks     0\n"
-                        "deliveries     0\n\n"
-                        "TARGET  DELIVERED  OPEN  OLDEST     FAILED  LAST                 REASON\n"
-                        "pacs    12         1     1 min 0 s  0       2026-03-14 10:13:00  refused\n\n"
-                        "PROBLEM            WHERE  COUNT  FOR\n"
-                        "deliveries failed  pacs   2      2 h 5 min\n");
+    assert_string_equal(
+        str_cstr(&s), "configuration  3-ab of 2026-03-14 10:00:00 by jo: new CT\n"
+                      "studies        7 in the last day, the newest image at 2026-03-14 10:14:59\n"
+                      "undecided      4, the oldest for 30.0 s\n"
+                      "open tasks     0\n"
+                      "deliveries     0\n\n"
+                      "TARGET  DELIVERED  OPEN  OLDEST     FAILED  LAST                 REASON\n"
+                      "pacs    12         1     1 min 0 s  0       2026-03-14 10:13:00  refused\n\n"
+                      "PROBLEM            WHERE  COUNT  FOR\n"
+                      "deliveries failed  pacs   2      2 h 5 min\n");
     str_free(&s);
     json_decref(j);
 }
@@ -176,8 +178,8 @@ static void test_status(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_times),       cmocka_unit_test(test_study_delivered),
-        cmocka_unit_test(test_study_open),  cmocka_unit_test(test_study_ended),
+        cmocka_unit_test(test_times),         cmocka_unit_test(test_study_delivered),
+        cmocka_unit_test(test_study_open),    cmocka_unit_test(test_study_ended),
         cmocka_unit_test(test_nothing_of_it), cmocka_unit_test(test_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,8 +25,11 @@ METRIC_GAUGE(outbox_age, "talaria_outbox_oldest_age_seconds",
              "Age of the oldest record in the outbox.", "");
 
 #define DRAIN_PAUSE_MS  500
-#define DRAIN_LIST_MAX  1000
+#define DRAIN_LIST_MAX  50000
+#define DRAIN_BATCH     256 /* on their way at once: one after the other would never catch up */
 #define DRAIN_WAIT_MS   5000
+#define DRAIN_LAST_LOOK 16 /* passes with the lock held */
+#define IDLE_LOOKS      20 /* pauses between two looks for what other receivers left behind */
 #define OUTBOX_READ_MAX (256 * 1024)
 
 struct announcer {
@@ -81,10 +84,9 @@ static void acked(void *arg, const struct kafka_ack *ack)
         waiter_free(w);
 }
 
-/* 0: acknowledged. -1: failed or not in time (*pending: it may still arrive). */
-static int wait_for(struct waiter *w, int64_t ms, bool *pending, struct err *e)
+/* 0: acknowledged. -1: failed or not in time (*maybe: it may be in the log, now or later). */
+static int wait_until(struct waiter *w, int64_t end, bool *maybe, struct err *e)
 {
-    int64_t end = clock_mono_ms() + ms;
     struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
     pthread_mutex_lock(&w->lock);
     while (!w->done)
@@ -94,9 +96,9 @@ static int wait_for(struct waiter *w, int64_t ms, bool *pending, struct err *e)
     struct kafka_ack ack = w->ack;
     w->left = !done;
     pthread_mutex_unlock(&w->lock);
-    *pending = !done;
+    *maybe = !done || ack.err.kind == ERR_RETRY; /* who gives up on an answer does not know it */
     if (!done)
-        return err_set(e, ERR_RETRY, 0, "Kafka did not acknowledge within %lld ms", (long long)ms);
+        return err_set(e, ERR_RETRY, 0, "Kafka did not acknowledge in time");
     waiter_free(w);
     if (ack.err.kind == ERR_NONE)
         return 0;
@@ -117,19 +119,29 @@ static void message_of(struct kafka_message *m, const struct announcer *a, const
         m->headers[m->n_headers++] = (struct kafka_header){headers[i].name, slice_of(headers[i].value)};
 }
 
-static int by_kafka_within(struct announcer *a, const struct event *ev, const struct str *record,
-                           int64_t ms, bool *pending, struct err *e)
+/* Hands the record to Kafka; *w waits for its acknowledgement. */
+static int hand_over(struct announcer *a, const struct event *ev, const struct str *record,
+                     struct waiter **w, struct err *e)
 {
     struct kafka_message m;
     struct event_header headers[EVENT_HEADERS];
-    struct waiter *w = waiter_new();
+    *w = waiter_new();
     message_of(&m, a, ev, record, headers);
-    if (kafka_produce(a->producer, &m, acked, w, e)) {
-        waiter_free(w);
-        *pending = false;
+    if (kafka_produce(a->producer, &m, acked, *w, e) == 0)
+        return 0;
+    waiter_free(*w);
+    *w = NULL;
+    return -1;
+}
+
+static int within_time(struct announcer *a, const struct event *ev, const struct str *record,
+                    bool *maybe, struct err *e)
+{
+    struct waiter *w;
+    *maybe = false;
+    if (hand_over(a, ev, record, &w, e))
         return -1;
-    }
-    return wait_for(w, ms, pending, e);
+    return wait_until(w, clock_mono_ms() + a->wait_ms, maybe, e);
 }
 
 static int by_outbox(struct announcer *a, const char *receipt, const struct str *record,
@@ -157,7 +169,7 @@ int announce(struct announcer *a, const char *receipt, const char *study, const 
     *by_kafka = false;
     *maybe = false;
     if (!__atomic_load_n(&a->use_outbox, __ATOMIC_ACQUIRE)) {
-        if (by_kafka_within(a, &ev, record, a->wait_ms, maybe, e) == 0) {
+        if (within_time(a, &ev, record, maybe, e) == 0) {
             metric_observe(&announce_seconds, (double)(clock_mono_ns() - started) / 1e9);
             (void)FAILPOINT("receiver.announced");
             *by_kafka = true;
@@ -207,54 +219,97 @@ static void forget(struct found *f)
     vec_free(&f->keys);
 }
 
-/* Sends one outbox record. 0: acknowledged and removed, or gone (another receiver was first). */
-static int drain_one(struct announcer *a, const char *key, struct err *e)
+/* Reads one outbox record and hands it over. 0 without a waiter: another receiver was first. */
+static int drain_one(struct announcer *a, const char *key, struct waiter **w, struct err *e)
 {
     struct str record = STR_INIT;
     struct arena *arena = arena_new(1 << 20);
     struct event ev;
-    bool pending;
     int r = objstore_get(a->store, key, &record, OUTBOX_READ_MAX, e);
     if (r && e->code == ENOENT) {
         r = 0;
         goto out;
     }
-    if (r == 0 && (r = event_decode(&ev, record.data, record.len, arena, e)) != 0)
-        log_error("an outbox record is unreadable and stays", LOG_STR("key", key), LOG_ERR(e));
-    if (r == 0)
-        r = by_kafka_within(a, &ev, &record, DRAIN_WAIT_MS, &pending, e);
-    if (r == 0)
-        (void)FAILPOINT("receiver.drained");
-    if (r == 0)
-        r = objstore_delete(a->store, key, e);
+    if (r)
+        goto out;
+    r = event_decode(&ev, record.data, record.len, arena, e);
+    if (r == 0 && ev.type != EVENT_INSTANCE_STORED)
+        r = err_set(e, ERR_REJECT, 0, "not an instance.stored record");
+    if (r)
+        LOG_LIMITED(LOG_LEVEL_ERROR, "an outbox record is unreadable and stays",
+                    LOG_STR("key", key), LOG_ERR(e));
+    else
+        r = hand_over(a, &ev, &record, w, e);
 out:
     arena_free(arena);
     str_free(&record);
     return r;
 }
 
-/* One pass. Unreadable records stay and do not keep others waiting. */
+/* Removes what is acknowledged. 0 only if all of the batch was. */
+static int drain_wait(struct announcer *a, char *const *keys, struct waiter *const *waiters,
+                      size_t n, struct err *e)
+{
+    int64_t end = clock_mono_ms() + DRAIN_WAIT_MS;
+    int r = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct err mine = {0};
+        bool maybe;
+        if (!waiters[i])
+            continue;
+        int one = wait_until(waiters[i], end, &maybe, &mine);
+        if (one == 0) {
+            (void)FAILPOINT("receiver.drained");
+            one = objstore_delete(a->store, keys[i], &mine);
+        }
+        if (one) {
+            r = -1;
+            *e = mine;
+        }
+    }
+    return r;
+}
+
+/* *sent counts what has left the outbox's way; unreadable records stay and keep nobody waiting. */
+static int drain_batch(struct announcer *a, char *const *keys, size_t n, size_t *sent,
+                       struct err *e)
+{
+    struct waiter *waiters[DRAIN_BATCH] = {NULL};
+    int r = 0;
+    size_t i = 0;
+    for (; r == 0 && i < n; i++) {
+        r = drain_one(a, keys[i], &waiters[i], e);
+        *sent += r == 0;
+        if (r && e->kind == ERR_REJECT)
+            r = 0;
+    }
+    return drain_wait(a, keys, waiters, i, e) || r ? -1 : 0;
+}
+
+/* One pass. 1: something was sent, look again; 0: nothing sendable is left. */
 static int drain_pass(struct announcer *a, struct err *e)
 {
     struct found f;
     int r = look(a, &f, e);
     size_t sent = 0;
-    for (size_t i = 0; r == 0 && i < f.keys.n && !a->stop; i++) {
-        r = drain_one(a, f.keys.items[i], e);
-        sent += r == 0;
-        if (r && e->kind == ERR_REJECT)
-            r = 0;
+    for (size_t i = 0; r == 0 && i < f.keys.n && !a->stop; i += DRAIN_BATCH) {
+        size_t n = f.keys.n - i < DRAIN_BATCH ? f.keys.n - i : DRAIN_BATCH;
+        r = drain_batch(a, f.keys.items + i, n, &sent, e);
     }
     forget(&f);
     return r || sent == 0 ? r : 1;
 }
 
-/* Back to Kafka when nothing sendable is left; the lock keeps others from adding meanwhile. */
+/* Back to Kafka when nothing sendable is left; the lock keeps others from adding meanwhile, else a
+ * steady stream of images would never let it end. */
 static void leave_outbox(struct announcer *a)
 {
     struct err e = {0};
+    int r = 1;
     pthread_mutex_lock(&a->lock);
-    if (drain_pass(a, &e) == 0) {
+    for (int i = 0; r == 1 && i < DRAIN_LAST_LOOK && !a->stop; i++)
+        r = drain_pass(a, &e);
+    if (r == 0) {
         __atomic_store_n(&a->use_outbox, 0, __ATOMIC_RELEASE);
         log_info("the outbox is empty, records go to Kafka again");
     }
@@ -264,16 +319,17 @@ static void leave_outbox(struct announcer *a)
 static void *drain_loop(void *arg)
 {
     struct announcer *a = arg;
-    while (clock_sleep_ms(DRAIN_PAUSE_MS, &a->stop) == 0) {
+    for (unsigned pauses = 1; clock_sleep_ms(DRAIN_PAUSE_MS, &a->stop) == 0; pauses++) {
         struct err e = {0};
-        if (!__atomic_load_n(&a->use_outbox, __ATOMIC_ACQUIRE))
+        bool in_use = __atomic_load_n(&a->use_outbox, __ATOMIC_ACQUIRE);
+        if (!in_use && pauses % IDLE_LOOKS != 0)
             continue;
         int r;
-        while ((r = drain_pass(a, &e)) == 1)
+        while ((r = drain_pass(a, &e)) == 1 && !a->stop)
             ;
-        if (r == 0)
+        if (r == 0 && in_use)
             leave_outbox(a);
-        else
+        else if (r < 0)
             LOG_LIMITED(LOG_LEVEL_WARN, "the outbox cannot be drained yet", LOG_ERR(&e));
     }
     return NULL;
@@ -288,11 +344,11 @@ int announcer_new(struct announcer **out, const struct ingest *i, struct err *e)
     topics_name(a->topic, i->site, "instance");
     pthread_mutex_init(&a->lock, NULL);
     struct found f;
-    int r = look(a, &f, e);
-    a->use_outbox = f.total > 0;
+    struct err unknown = {0};
+    /* what cannot be listed now may hold records: the drain finds out */
+    a->use_outbox = look(a, &f, &unknown) != 0 || f.total > 0;
     forget(&f);
-    if (r == 0)
-        r = thread_start(&a->drain, "outbox", 0, drain_loop, a, e);
+    int r = thread_start(&a->drain, "outbox", 0, drain_loop, a, e);
     a->drain_runs = r == 0;
     *out = a;
     return r;

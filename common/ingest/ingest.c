@@ -165,11 +165,17 @@ static struct ingest_item *item_take(struct ingest *i)
     return item;
 }
 
+/* Gives the item's share of the memory budget back. */
+static void unreserve(struct ingest_item *item)
+{
+    __atomic_sub_fetch(&item->ingest->buffered, item->reserved, __ATOMIC_RELAXED);
+    item->reserved = 0;
+}
+
 static void item_put_back(struct ingest_item *item)
 {
     struct ingest *i = item->ingest;
-    __atomic_sub_fetch(&i->buffered, item->reserved, __ATOMIC_RELAXED);
-    item->reserved = 0;
+    unreserve(item);
     item->writer = NULL;
     if (item->body.cap > POOL_BODY_KEEP + 65536)
         str_free(&item->body);
@@ -239,7 +245,8 @@ static int start_streaming(struct ingest_item *item)
     if (r == 0)
         r = objstore_write(item->writer, item->body.data, item->body.len, &item->failed);
     str_free(&head);
-    str_clear(&item->body);
+    str_free(&item->body); /* it may take minutes until the rest is here */
+    unreserve(item);
     return r;
 }
 

@@ -116,8 +116,38 @@ static void collect_tags(pair_vec *v, const struct ingest_item *item, const stru
     add_pair(v, "ReceiverAET", item->sender.called_ae);
 }
 
+/* What the tags may take of a record once they are escaped; the decision repeats them. */
+#define TAGS_ENCODED_MAX (40 * 1024)
+
+/* Escapes make text up to six times longer: leaves out the longest values until there is room, else the
+ * record of an odd but storable instance would be too large for ever. True: some were left out. */
+static bool fit_tags(pair_vec *v)
+{
+    struct str text = STR_INIT;
+    size_t total = 0, *sizes = mem_zalloc((v->n + 1) * sizeof *sizes);
+    for (size_t i = 0; i < v->n; i++) {
+        str_clear(&text);
+        str_json(&text, v->items[i].value, strlen(v->items[i].value));
+        sizes[i] = text.len + strlen(v->items[i].name) + strlen("\"\":,");
+        total += sizes[i];
+    }
+    bool cut = total > TAGS_ENCODED_MAX;
+    while (total > TAGS_ENCODED_MAX) {
+        size_t longest = 0;
+        for (size_t i = 1; i < v->n; i++)
+            longest = sizes[i] > sizes[longest] ? i : longest;
+        total -= sizes[longest];
+        v->n--;
+        sizes[longest] = sizes[v->n];
+        v->items[longest] = v->items[v->n];
+    }
+    mem_free(sizes);
+    str_free(&text);
+    return cut;
+}
+
 static size_t collect_flags(const char *flags[8], const struct ingest_item *item,
-                            const struct item_ids *ids)
+                            const struct item_ids *ids, bool cut)
 {
     size_t n = 0;
     if (ids->uid_differs)
@@ -126,7 +156,7 @@ static size_t collect_flags(const char *flags[8], const struct ingest_item *item
         flags[n++] = "sop-missing";
     if (ids->uid_hashed)
         flags[n++] = "uid-unsafe";
-    if (tagmap_cut(item->map))
+    if (cut || tagmap_cut(item->map))
         flags[n++] = "tags-cut";
     if (tagmap_undecodable(item->map))
         flags[n++] = "charset";
@@ -141,6 +171,7 @@ int record_encode(struct str *out, const struct ingest_item *item, const struct 
     pair_vec tags = {0};
     const char *flags[8];
     collect_tags(&tags, item, ids);
+    bool cut = fit_tags(&tags);
     char now[CLOCK_RFC3339];
     struct event ev = {
         .type = EVENT_INSTANCE_STORED,
@@ -164,7 +195,7 @@ int record_encode(struct str *out, const struct ingest_item *item, const struct 
                    .peer = item->sender.peer,
                    .received_at = item->received_at,
                    .forced_rule = item->sender.forced_rule,
-                   .flags = {flags, collect_flags(flags, item, ids)},
+                   .flags = {flags, collect_flags(flags, item, ids, cut)},
                    .tags = {tags.items, tags.n}},
     };
     int r = event_encode(out, &ev, e);

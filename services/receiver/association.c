@@ -207,16 +207,14 @@ void *association_run(void *arg)
     struct dimse_assoc *dimse = NULL;
     id_uuid7(a->id);
     a->evidence = evidence_new();
-    if (dimse_accept(&dimse, a->fd, a->tls ? r->tls : NULL, &r->limits, &a->peer, &e)) {
+    int failed = dimse_accept(&dimse, a->fd, a->tls ? r->tls : NULL, &r->limits, &a->peer, &e);
+    receiver_negotiated(a, dimse);
+    if (failed) {
         metric_add(&ended, 1, "not-established");
         LOG_LIMITED(LOG_LEVEL_INFO, "no association came of a connection",
                     LOG_STR("peer", a->address), LOG_ERR(&e));
-    } else {
-        pthread_mutex_lock(&r->lock);
-        a->dimse = dimse;
-        pthread_mutex_unlock(&r->lock);
-        if (admit(a))
-            run_admitted(a);
+    } else if (admit(a)) {
+        run_admitted(a);
     }
     if (a->config)
         daemon_config_release(r->daemon, a->config);

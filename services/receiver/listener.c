@@ -4,10 +4,12 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -86,6 +88,16 @@ static bool register_association(struct receiver *r, struct association *a)
     return ok;
 }
 
+void receiver_negotiated(struct association *a, struct dimse_assoc *dimse)
+{
+    pthread_mutex_lock(&a->receiver->lock);
+    a->dimse = dimse;
+    if (a->negotiating_fd >= 0)
+        close(a->negotiating_fd);
+    a->negotiating_fd = -1;
+    pthread_mutex_unlock(&a->receiver->lock);
+}
+
 void receiver_association_ended(struct association *a)
 {
     struct receiver *r = a->receiver;
@@ -115,12 +127,14 @@ static void start_association(struct receiver *r, int fd, bool tls,
     pthread_t thread;
     a->receiver = r;
     a->fd = fd;
+    a->negotiating_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     a->tls = tls;
     peer_text(a->address, sizeof a->address, sa, len);
     if (!register_association(r, a)) {
         LOG_LIMITED(LOG_LEVEL_WARN, "far too many associations, connection closed",
                     LOG_STR("peer", a->address));
         close(fd);
+        receiver_negotiated(a, NULL);
         mem_free(a);
         return;
     }
@@ -130,6 +144,7 @@ static void start_association(struct receiver *r, int fd, bool tls,
     }
     LOG_LIMITED(LOG_LEVEL_ERROR, "no thread for an association", LOG_ERR(&e));
     close(fd);
+    receiver_negotiated(a, NULL);
     receiver_association_ended(a);
 }
 
@@ -162,15 +177,18 @@ static void *accept_loop(void *arg)
 
 /* ---- the part ---- */
 
+/* The lock: of two calls at once the later one must not set the older tags. */
 static void take_config(void *arg)
 {
     struct receiver *r = arg;
+    pthread_mutex_lock(&r->lock);
     const struct config_snapshot *c = daemon_config(r->daemon);
     const struct row_strings *extra = &c->defaults.extra_tags;
     struct err e = {0};
     if (ingest_set_tags(r->ingest, extra->items, extra->n, &e))
         log_error("extra tags of the configuration are not usable", LOG_ERR(&e));
     daemon_config_release(r->daemon, c);
+    pthread_mutex_unlock(&r->lock);
 }
 
 static int open_tls(struct receiver *r, struct err *e)
@@ -208,6 +226,19 @@ static int open_listeners(struct receiver *r, struct err *e)
     return 0;
 }
 
+/* A socket and at most two files for each association (one of them while it negotiates). */
+static void allow_files(int64_t associations)
+{
+    rlim_t want = (rlim_t)(associations + OVER_LIMIT_SPARE) * 3 + 256;
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= want)
+        return;
+    l.rlim_cur = l.rlim_max == RLIM_INFINITY || l.rlim_max > want ? want : l.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur < want)
+        log_warn("the limit of open files is too low for so many associations",
+                 LOG_INT("limit", (int64_t)l.rlim_cur), LOG_INT("wanted", (int64_t)want));
+}
+
 static int start(struct daemon *d, struct err *e)
 {
     const struct receiver_settings *s = (const struct receiver_settings *)daemon_settings(d);
@@ -223,6 +254,7 @@ static int start(struct daemon *d, struct err *e)
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->ended, NULL);
     daemon_set_context(d, r);
+    allow_files(s->associations);
     dimse_setup();
     struct ingest_options o = {.site = s->common.site,
                                .source = daemon_source(d),
@@ -234,8 +266,8 @@ static int start(struct daemon *d, struct err *e)
                                .announce_ms = s->announce_ms};
     if (ingest_new(&r->ingest, &o, e))
         return -1;
-    take_config(r);
     daemon_on_config(d, take_config, r);
+    take_config(r);
     return open_listeners(r, e);
 }
 
@@ -257,11 +289,11 @@ static void drain(struct daemon *d)
 /* Waits until no association runs, at most seconds. */
 static bool wait_ended(struct receiver *r, int64_t seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds;
+    int64_t end = clock_mono_ms() + seconds * 1000;
+    struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
     pthread_mutex_lock(&r->lock);
-    while (r->n_associations && pthread_cond_timedwait(&r->ended, &r->lock, &until) != ETIMEDOUT)
+    while (r->n_associations &&
+           pthread_cond_clockwait(&r->ended, &r->lock, CLOCK_MONOTONIC, &until) != ETIMEDOUT)
         ;
     bool none = r->n_associations == 0;
     pthread_mutex_unlock(&r->lock);
@@ -276,9 +308,12 @@ static void stop(struct daemon *d)
     drain(d);
     if (!wait_ended(r, r->settings->drain_seconds)) {
         pthread_mutex_lock(&r->lock);
-        for (struct association *a = r->associations; a; a = a->next)
+        for (struct association *a = r->associations; a; a = a->next) {
             if (a->dimse)
                 dimse_wake(a->dimse);
+            else if (a->negotiating_fd >= 0)
+                (void)shutdown(a->negotiating_fd, SHUT_RDWR); /* fails if the peer was quicker */
+        }
         pthread_mutex_unlock(&r->lock);
         if (!wait_ended(r, 30)) /* bounded by negotiate and Kafka time-outs; the process ends anyway */
             return;

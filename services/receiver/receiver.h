@@ -31,6 +31,7 @@ struct association {
     struct receiver *receiver;
     struct association *previous, *next; /* receiver.associations */
     int fd;
+    int negotiating_fd; /* the same socket until it is negotiated, to wake that up; -1 after; under lock */
     bool tls, over_limit;
     char address[64]; /* of the peer, without port */
     struct dimse_assoc *dimse; /* under receiver.lock once shared (dimse_wake) */
@@ -46,5 +47,7 @@ void *association_run(void *arg);
 /* listener.c */
 extern const struct daemon_part receiver_listeners;
 void receiver_association_ended(struct association *a);
+/* Negotiation is over: dimse may be woken from now on, NULL if nothing came of it. */
+void receiver_negotiated(struct association *a, struct dimse_assoc *dimse);
 
 #endif

@@ -15,8 +15,8 @@ const struct row receiver_rows[] = {
     {"tlsKey", ROW_STRING, AT(tls_key), ROW_FILE, "", 0, 4096, .help = "PEM file of its private key."},
     {"tlsCa", ROW_STRING, AT(tls_ca), 0, "", 0, 4096, .help = "PEM file of the authorities that may issue client certificates."},
     {"tlsVerify", ROW_ENUM, AT(tls_verify), 0, "required", .names = verify_names, .help = "Client certificates: none, if-given, required."},
-    {"associations", ROW_INT, AT(associations), 0, "512", 1, 8192, .help = "Associations at once; further ones are rejected as transient (local limit)."},
-    {"associationsPerPeer", ROW_INT, AT(associations_per_peer), 0, "512", 1, 8192, .help = "Associations at once from one address."},
+    {"associations", ROW_INT, AT(associations), 0, "1024", 1, 8192, .help = "Associations at once; further ones are rejected as transient (local limit)."},
+    {"associationsPerPeer", ROW_INT, AT(associations_per_peer), 0, "512", 1, 8192, .help = "Associations at once from one address: less than all, so that no peer takes every place."},
     {"window", ROW_INT, AT(window), 0, "8", 1, 64, .help = "Asynchronous operations window that a sender is offered when it asks for one."},
     {"negotiateSeconds", ROW_INT, AT(negotiate_seconds), 0, "20", 1, 600, .help = "Time for TLS handshake and A-ASSOCIATE together.", .unit = "seconds"},
     {"idleSeconds", ROW_INT, AT(idle_seconds), 0, "600", 1, 86400, .help = "Longest pause between two messages of an association.", .unit = "seconds"},
@@ -27,6 +27,6 @@ const struct row receiver_rows[] = {
     {"streamBytes", ROW_INT, AT(stream_bytes), 0, "1048576", 65536, 1 << 30, .help = "Larger datasets go to the object store while they arrive.", .unit = "bytes"},
     {"reserveBytes", ROW_INT, AT(reserve_bytes), 0, "1073741824", 0, INT64_C(1) << 50, .help = "Free space of the object store below which associations are rejected as transient.", .unit = "bytes"},
     {"announceMilliseconds", ROW_INT, AT(announce_ms), 0, "2000", 10, 60000, .help = "Time for Kafka's acknowledgement before the outbox is used.", .unit = "milliseconds"},
-    {"drainSeconds", ROW_INT, AT(drain_seconds), 0, "30", 0, 3600, .help = "Time for running associations to end after TERM.", .unit = "seconds"},
+    {"drainSeconds", ROW_INT, AT(drain_seconds), 0, "10", 0, 3600, .help = "Time for running associations to end after TERM.", .unit = "seconds"},
 };
 const size_t receiver_rows_n = ARRAY_LEN(receiver_rows);

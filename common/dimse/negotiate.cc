@@ -251,6 +251,8 @@ void negotiate_context(const struct negotiation *g, unsigned i, struct arena *a,
     trim(pc.abstractSyntax);
     str_copy(out->abstract, sizeof out->abstract, pc.abstractSyntax);
     out->n_syntaxes = c.good() ? pc.transferSyntaxCount : DIMSE_KEPT_SYNTAXES;
+    if (out->n_syntaxes > DIMSE_KEPT_SYNTAXES) /* newer DCMTKs hold more */
+        out->n_syntaxes = DIMSE_KEPT_SYNTAXES;
     const char **syntaxes =
         static_cast<const char **>(arena_alloc(a, out->n_syntaxes * sizeof *syntaxes));
     for (unsigned j = 0; j < out->n_syntaxes; j++) {

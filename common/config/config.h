@@ -98,6 +98,7 @@ struct config_defaults {
     int64_t cap_instances;    /* 50000 */
     int64_t keep_seconds;     /* 259200 */
     struct row_strings extra_tags; /* keyword, gggg,eeee or path; in every record and usable in rules */
+    const char *off_peak_start, *off_peak_end; /* HH:MM, 22:00 and 06:00 */
 };
 
 struct config_snapshot {
@@ -133,6 +134,13 @@ enum config_mismatch { MISMATCH_NONE, MISMATCH_ADDRESS, MISMATCH_CALLING, MISMAT
 const struct config_source *config_match_source(const struct config_snapshot *s,
                                                 const struct config_sender *sender,
                                                 enum config_mismatch *why);
+/* Minute of the day (0…1439) of HH:MM; -1 if it is none. */
+int config_minute(const char *hh_mm);
+/* Is minute within [start, end], both inclusive, perhaps over midnight? (mercure: the same.) */
+bool config_in_hours(const char *start, const char *end, int minute);
+/* Is it off-peak at this time, by the process's time zone (TZ)? */
+bool config_off_peak(const struct config_defaults *d, int64_t unix_ms);
+
 /* Glob with * and ?, whole string; case-sensitive. At most length × length steps. */
 bool config_glob(const char *pattern, const char *text);
 

@@ -30,6 +30,11 @@ static int check_name(const char *v, struct err *e)
                : err_set(e, ERR_REJECT, 0, "is not of letters, digits, _ and -");
 }
 
+static int check_time_of_day(const char *v, struct err *e)
+{
+    return config_minute(v) >= 0 ? 0 : err_set(e, ERR_REJECT, 0, "is not a time of day (HH:MM)");
+}
+
 /* PS3.5 AE: 1 to 16 characters, no backslash, not only blanks; blanks around it mean nothing */
 static int check_ae(const char *v, struct err *e)
 {
@@ -163,6 +168,20 @@ static const struct row defaults_rows[] = {
      .max = 64,
      .help = "More tags in every record and for rules: keyword, gggg,eeee, or a path such as "
              "00400275.00400009."},
+    {.name = "offPeakStart",
+     .type = ROW_STRING,
+     .offset = ROW(config_defaults, off_peak_start),
+     .def = "22:00",
+     .max = 5,
+     .check = check_time_of_day,
+     .help = "From this time of day (of the site's clock, HH:MM) off-peak work is done."},
+    {.name = "offPeakEnd",
+     .type = ROW_STRING,
+     .offset = ROW(config_defaults, off_peak_end),
+     .def = "06:00",
+     .max = 5,
+     .check = check_time_of_day,
+     .help = "Until this time of day, inclusive; before the start: on the next day."},
 };
 TABLE(config_defaults_table, "defaults", config_defaults, defaults_rows,
       "What holds where a source or a rule says nothing.");

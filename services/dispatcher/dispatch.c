@@ -355,13 +355,14 @@ void dispatch_opened(struct dispatch *d)
 
 /* ---- schedule ---- */
 
-struct delivery *dispatch_next(struct dispatch *d, int64_t now, dispatch_allows allows, void *arg)
+struct delivery *dispatch_next(struct dispatch *d, int64_t now, bool off_peak,
+                               dispatch_allows allows, void *arg)
 {
     for (struct lane *l = d->lanes; l; l = l->hh.next)
         for (struct entry *x = l->head; x; x = x->next) {
             const struct delivery *y = &x->d;
             if (y->phase != DELIVERY_WAITING || x->dirty || y->next_due > now ||
-                y->not_before > now)
+                y->not_before > now || (y->priority == PRIORITY_OFFPEAK && !off_peak))
                 continue;
             if (allows(arg, l->target, y->patient))
                 return &x->d;

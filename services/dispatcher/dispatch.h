@@ -52,8 +52,10 @@ void dispatch_opened(struct dispatch *d);
 /* May this target take another attempt now? Asked for the best due delivery of each target.
  * patient: hash of the delivery's patient, "" if unknown. */
 typedef bool (*dispatch_allows)(void *arg, const char *target, const char *patient);
-/* The next delivery to start, or NULL. Urgent before normal before off-peak, then by offset. */
-struct delivery *dispatch_next(struct dispatch *d, int64_t now, dispatch_allows allows, void *arg);
+/* The next delivery to start, or NULL. Urgent before normal before off-peak (only in its hours), then
+ * by offset. */
+struct delivery *dispatch_next(struct dispatch *d, int64_t now, bool off_peak,
+                               dispatch_allows allows, void *arg);
 /* The caller starts an attempt: returns its number. */
 int64_t dispatch_begin(struct dispatch *d, struct delivery *x);
 struct delivery *dispatch_find(struct dispatch *d, const char *id);

@@ -113,7 +113,8 @@ static int take_ended(struct part *me, int64_t now, struct outputs *out, struct 
 static void start_due(struct part *me, struct round *r, int64_t now)
 {
     struct delivery *x;
-    while ((x = dispatch_next(me->core, now, allows, r))) {
+    bool off_peak = config_off_peak(&r->config->defaults, now);
+    while ((x = dispatch_next(me->core, now, off_peak, allows, r))) {
         struct err e = {0};
         if (jobs_start(me->jobs, me->info.partition, x, x->attempts + 1, &e)) {
             LOG_LIMITED(LOG_LEVEL_ERROR, "an attempt could not be started", LOG_ERR(&e));

@@ -7,8 +7,9 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/hash.h"
-#include "base/mem.h"
+#include "base/map.h"
 #include "base/thread.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/target.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
@@ -20,6 +21,8 @@ METRIC_COUNTER(members_total, "talaria_dispatch_members_total",
 METRIC_GAUGE(running_now, "talaria_dispatch_running", "Attempts running now.", "");
 METRIC_GAUGE(target_up, "talaria_target_up", "1 if the last attempt on the target went well.",
              "target");
+METRIC_GAUGE(breaker_open, "talaria_target_breaker_open",
+             "1 while the target is left alone after failed attempts.", "target");
 METRIC_HISTOGRAM(attempt_seconds, "talaria_dispatch_attempt_seconds", "Duration of attempts.",
                  "target", metric_seconds_stage);
 
@@ -47,8 +50,16 @@ struct job {
     int64_t flushed_ms;
 };
 
+/* What is remembered of a target while the process lives. */
+struct known_target {
+    char *name;
+    struct breaker breaker;
+    UT_hash_handle hh;
+};
+
 struct jobs {
     struct daemon *daemon;
+    struct known_target *targets;
     const struct dispatcher_settings *settings;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -74,6 +85,13 @@ void jobs_free(struct jobs *j)
 {
     if (!j)
         return;
+    struct known_target *t, *next;
+    HASH_ITER(hh, j->targets, t, next)
+    {
+        HASH_DEL(j->targets, t);
+        mem_free(t->name);
+        mem_free(t);
+    }
     pthread_cond_destroy(&j->changed);
     pthread_mutex_destroy(&j->lock);
     mem_free(j);
@@ -103,6 +121,19 @@ static void unlink_job(struct job *x)
 
 /* ---- limits ---- */
 
+/* Caller holds the lock. */
+static struct known_target *known(struct jobs *j, const char *name)
+{
+    struct known_target *t;
+    HASH_FIND_STR(j->targets, name, t);
+    if (!t) {
+        t = mem_zalloc(sizeof *t);
+        t->name = mem_strdup(name);
+        HASH_ADD_KEYPTR(hh, j->targets, t->name, strlen(t->name), t);
+    }
+    return t;
+}
+
 bool jobs_allow(struct jobs *j, const struct config_snapshot *c, const char *target,
                 const char *patient)
 {
@@ -118,7 +149,8 @@ bool jobs_allow(struct jobs *j, const struct config_snapshot *c, const char *tar
         on_target++;
         same_patient |= *patient && strcmp(x->patient, patient) == 0;
     }
-    bool ok = on_target < t->associations && !same_patient && j->running < j->settings->transfers;
+    bool ok = on_target < t->associations && !same_patient && j->running < j->settings->transfers &&
+              breaker_allows(&known(j, target)->breaker, clock_mono_ms(), on_target);
     pthread_mutex_unlock(&j->lock);
     return ok;
 }
@@ -252,12 +284,16 @@ static void *job_run(void *arg)
     struct job *x = arg;
     struct jobs *j = x->jobs;
     struct err e = {0};
-    int64_t started = clock_mono_ms();
+    int64_t started = clock_mono_ms(), opened = x->open;
     int r = attempt(x, &e);
     str_copy(x->reason, sizeof x->reason, r ? e.text : "");
     log_attempt(x, r, started);
     pthread_mutex_lock(&j->lock);
     metric_set(&running_now, (double)--j->running);
+    struct breaker *breaker = &known(j, x->target_name)->breaker;
+    if (!x->stop)
+        breaker_result(breaker, r == 0 || x->open < opened, clock_mono_ms(), x->retry_ms);
+    metric_set(&breaker_open, breaker->failures >= BREAKER_FAILURES, x->target_name);
     x->ended = true;
     bool orphan = x->orphan;
     if (orphan)

@@ -388,6 +388,28 @@ static void reference_is_up_to_date(void **state)
     str_free(&want);
 }
 
+static void hours_are_inclusive_and_may_wrap_midnight(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *start, *end;
+        int minute;
+        bool want;
+    } rows[] = {
+        {"22:00", "06:00", 22 * 60, true},      {"22:00", "06:00", 6 * 60, true},
+        {"22:00", "06:00", 6 * 60 + 1, false},  {"22:00", "06:00", 0, true},
+        {"22:00", "06:00", 12 * 60, false},     {"08:00", "17:30", 17 * 60 + 30, true},
+        {"08:00", "17:30", 7 * 60 + 59, false}, {"x", "06:00", 12 * 60, true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        assert_int_equal(config_in_hours(rows[i].start, rows[i].end, rows[i].minute),
+                         rows[i].want);
+    assert_int_equal(config_minute("23:59"), 1439);
+    static const char *const bad[] = {"24:00", "9:00", "09-00", "ab:cd", "", "09:60"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(config_minute(bad[i]), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +417,7 @@ int main(void)
         cmocka_unit_test(refused_with_pointer),   cmocka_unit_test(all_errors_are_counted),
         cmocka_unit_test(which_source),           cmocka_unit_test(globs),
         cmocka_unit_test(schemas_are_up_to_date), cmocka_unit_test(reference_is_up_to_date),
+        cmocka_unit_test(hours_are_inclusive_and_may_wrap_midnight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,7 +223,7 @@ static struct outputs fresh_outputs(const struct world *w)
 
 static void owner_begins(struct world *w, struct owner *o)
 {
-    struct delivery *x = dispatch_next(o->core, w->now, allows, NULL);
+    struct delivery *x = dispatch_next(o->core, w->now, true, allows, NULL);
     if (!x)
         return;
     const struct truth *t = truth_of(w, x->id);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "dispatcher/breaker.h"
 #include "dispatcher/dispatch.h"
 #include "dispatcher/status.h"
 
@@ -124,10 +125,10 @@ static void all_members_delivered_ends_it(void **state)
     (void)state;
     struct log l = start(0);
     request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
-    struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
     assert_non_null(x);
     assert_int_equal(dispatch_begin(l.core, x), 1);
-    assert_null(dispatch_next(l.core, l.now, always, NULL));
+    assert_null(dispatch_next(l.core, l.now, true, always, NULL));
     outcome(&l, "a1", 1, 0, MEMBER_DELIVERED);
     outcome(&l, "a1", 1, 1, MEMBER_DELIVERED);
     attempt_ends(&l, x, "");
@@ -144,14 +145,14 @@ static void a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest(
     (void)state;
     struct log l = start(0);
     request(&l, "a1", "pacs", 3, PRIORITY_NORMAL);
-    struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
     dispatch_begin(l.core, x);
     outcome(&l, "a1", 1, 1, MEMBER_DELIVERED);
     attempt_ends(&l, x, "refused");
     assert_int_equal(dispatch_open(l.core), 1);
-    assert_null(dispatch_next(l.core, l.now, always, NULL));
+    assert_null(dispatch_next(l.core, l.now, true, always, NULL));
     l.now += 60000;
-    x = dispatch_next(l.core, l.now, always, NULL);
+    x = dispatch_next(l.core, l.now, true, always, NULL);
     assert_non_null(x);
     assert_int_equal(MEMBER_STATE(x->states[1]), MEMBER_DELIVERED);
     assert_int_equal(MEMBER_STATE(x->states[0]), MEMBER_OPEN);
@@ -200,11 +201,42 @@ static void urgent_goes_before_normal_before_offpeak(void **state)
     request(&l, "a2", "pacs", 1, PRIORITY_URGENT);
     static const char *const want[] = {"a2", "a1", "a0"};
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
-        struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+        struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
         assert_string_equal(x->id, want[i]);
         dispatch_begin(l.core, x);
     }
     finish(&l);
+}
+
+static void offpeak_waits_for_its_hours(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a0", "pacs", 1, PRIORITY_OFFPEAK);
+    assert_null(dispatch_next(l.core, l.now, false, always, NULL));
+    assert_non_null(dispatch_next(l.core, l.now, true, always, NULL));
+    finish(&l);
+}
+
+static void a_breaker_opens_lets_one_through_and_closes(void **state)
+{
+    (void)state;
+    struct breaker b = {0};
+    for (int i = 0; i < BREAKER_FAILURES; i++) {
+        assert_true(breaker_allows(&b, 0, 5));
+        breaker_result(&b, false, 0, 900000);
+    }
+    assert_false(breaker_allows(&b, BREAKER_PAUSE_MS - 1, 0));
+    assert_true(breaker_allows(&b, BREAKER_PAUSE_MS, 0));
+    assert_false(breaker_allows(&b, BREAKER_PAUSE_MS, 1));
+    breaker_result(&b, false, BREAKER_PAUSE_MS, 900000);
+    assert_false(breaker_allows(&b, 2 * BREAKER_PAUSE_MS, 0));
+    assert_true(breaker_allows(&b, 3 * BREAKER_PAUSE_MS, 0));
+    for (int i = 0; i < 10; i++)
+        breaker_result(&b, false, 0, 5000);
+    assert_true(breaker_allows(&b, 5000, 0)); /* never longer than the target's own pause */
+    breaker_result(&b, true, 0, 900000);
+    assert_true(breaker_allows(&b, 0, 5));
 }
 
 static void an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones(void **state)
@@ -215,7 +247,7 @@ static void an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones
     outcome(&l, "a1", 1, 0, MEMBER_DELIVERED); /* attempt 1 has begun, and never ended */
     dispatch_opened(l.core);
     settle(&l);
-    struct delivery *x = dispatch_next(l.core, l.now, always, NULL);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
     assert_non_null(x);
     assert_int_equal(x->states[0], MEMBER_DELIVERED);
     for (int i = 1; i < 4; i++)
@@ -280,6 +312,8 @@ int main(void)
         cmocka_unit_test(a_repeated_request_of_an_ended_delivery_is_ignored),
         cmocka_unit_test(what_lies_before_the_floor_causes_nothing),
         cmocka_unit_test(urgent_goes_before_normal_before_offpeak),
+        cmocka_unit_test(offpeak_waits_for_its_hours),
+        cmocka_unit_test(a_breaker_opens_lets_one_through_and_closes),
         cmocka_unit_test(an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones),
         cmocka_unit_test(a_target_that_is_not_configured_fails_visibly),
         cmocka_unit_test(cancel_ends_a_waiting_delivery),

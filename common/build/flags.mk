@@ -33,7 +33,7 @@ OPT_check   := -O1 -DFAILPOINTS=1 -fsanitize=address,undefined -fno-sanitize-rec
 OPT_tsan    := -O1 -DFAILPOINTS=1 -fsanitize=thread -Werror
 OPT_cov     := -O0 -DFAILPOINTS=1 --coverage
 
-OPT_fuzz    := -O1 -DFAILPOINTS=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+OPT_fuzz    := -O1 -Wno-format-nonliteral -DFAILPOINTS=1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
 LDOPT_fuzz  := -fsanitize=fuzzer,address,undefined
 LDOPT_check := -fsanitize=address,undefined

@@ -74,4 +74,4 @@ compdb: ## compile_commands.json for editors
 	@$(MAKE) -Bn VARIANT=check all unit-programs benches | common/build/compdb.py
 
 clean: ## remove build/ (not var/, not the cache)
-	rm -rf build
+	rm -rf --one-file-system build

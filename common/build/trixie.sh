@@ -14,7 +14,7 @@ if [ ! -s "$cache/trixie.tar" ]; then
     mv "$cache/trixie.tar.part" "$cache/trixie.tar"
 fi
 if [ ! -e "$root/unpacked" ]; then
-    rm -rf "$root"
+    rm -rf --one-file-system "$root"
     mkdir -p "$root"
     tar -xf "$cache/trixie.tar" -C "$root"
     touch "$root/unpacked"

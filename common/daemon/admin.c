@@ -13,11 +13,11 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define CONNECTIONS   16
-#define TIMEOUT_S     10
-#define CONN_MEMORY   8192
-#define THREAD_STACK  (128 * 1024)
-#define SILENCE_MS    60000
+#define CONNECTIONS  16
+#define TIMEOUT_S    10
+#define CONN_MEMORY  8192
+#define THREAD_STACK (128 * 1024)
+#define SILENCE_MS   60000
 
 struct admin {
     struct MHD_Daemon *http;
@@ -43,8 +43,7 @@ struct checks {
     int n;
 };
 
-static void check(struct checks *c, const char *kind, const char *name, bool ready,
-                  const char *why)
+static void check(struct checks *c, const char *kind, const char *name, bool ready, const char *why)
 {
     str_printf(c->out, "%s{\"name\":", c->n++ ? "," : "");
     char full[96];
@@ -92,8 +91,7 @@ int admin_ready(struct daemon *d, struct str *out)
     }
     if (d->stopping)
         check(&c, "stopping", "", false, "stopping");
-    str_printf(out, "{\"ready\":%s,\"checks\":[%s]}\n", c.all ? "true" : "false",
-               str_cstr(&list));
+    str_printf(out, "{\"ready\":%s,\"checks\":[%s]}\n", c.all ? "true" : "false", str_cstr(&list));
     str_free(&list);
     return c.all ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
@@ -102,8 +100,8 @@ static enum MHD_Result answer(struct MHD_Connection *c, int status, const char *
                               struct str *body)
 {
     size_t n = body->len;
-    struct MHD_Response *r = MHD_create_response_from_buffer(n, str_take(body),
-                                                             MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(n, str_take(body), MHD_RESPMEM_MUST_FREE);
     if (!r)
         return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);

@@ -1,6 +1,6 @@
 /*
- * Batch stages: records are copied until there are 1000, 4 MB, or the oldest is 200 ms old, then the
- * stage takes all of them or none. Offsets are the stage's own business (positions()).
+ * Batch stages: records are copied until there are 1000, 4 MB, or the oldest is 200 ms old, then
+ * the stage takes all of them or none. Offsets are the stage's own business (positions()).
  */
 #include <stdio.h>
 
@@ -139,8 +139,8 @@ static void flush(struct runner *r)
     int result = divide(r, r->batch.items, r->batch.n, &done, &e);
     metric_add(&batches, 1, r->stage->name, result ? "failed" : "ok");
     if (result && e.kind == ERR_FATAL) {
-        log_warn("a batch was refused: positions are asked again",
-                 LOG_STR("stage", r->stage->name), LOG_ERR(&e));
+        log_warn("a batch was refused: positions are asked again", LOG_STR("stage", r->stage->name),
+                 LOG_ERR(&e));
         start_again(r);
         return;
     }
@@ -170,8 +170,9 @@ static void tell(struct runner *r)
 
 static int64_t patience(const struct runner *r, int64_t now)
 {
-    int64_t until = r->batch_due ? r->batch_due : r->batch.n ? r->batch_since + BATCH_MS
-                                                             : now + IDLE_MS;
+    int64_t until = r->batch_due ? r->batch_due
+                    : r->batch.n ? r->batch_since + BATCH_MS
+                                 : now + IDLE_MS;
     int64_t wait = until > now ? until - now : 0;
     return wait < IDLE_MS ? wait : IDLE_MS;
 }
@@ -226,8 +227,8 @@ int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, st
     return 0;
 }
 
-/* What was collected is not written yet, and so belongs to whoever comes next. Partitions are given away
- * resumed: librdkafka would remember the pause until they come back. */
+/* What was collected is not written yet, and so belongs to whoever comes next. Partitions are given
+ * away resumed: librdkafka would remember the pause until they come back. */
 void batch_revoked(struct runner *r)
 {
     forget(r);

@@ -1,8 +1,8 @@
 /*
- * The configuration feed: reads the topic config from its start without a group, gets the snapshot that the
- * newest pointer names from the object store, checks its sum, loads it and swaps it in. A snapshot that is
- * away or bad never replaces a good one. Before the first good one the service does not work: the
- * built-in configuration counts only where the topic holds no pointer at all.
+ * The configuration feed: reads the topic config from its start without a group, gets the snapshot
+ * that the newest pointer names from the object store, checks its sum, loads it and swaps it in. A
+ * snapshot that is away or bad never replaces a good one. Before the first good one the service
+ * does not work: the built-in configuration counts only where the topic holds no pointer at all.
  */
 #include <stdio.h>
 
@@ -56,7 +56,7 @@ struct feed {
     /* the thread's own */
     struct pointer pointers[POINTERS_KEPT]; /* newest first */
     size_t n_pointers;
-    bool dirty; /* the newest pointer is not in use yet */
+    bool dirty;        /* the newest pointer is not in use yet */
     int64_t next, end; /* what is read next; the end as the broker told it when reading began */
     int64_t retry_at, pause;
 };
@@ -158,8 +158,8 @@ static void take_pointer(struct feed *f, const struct event_config_current *c)
     if (f->n_pointers == POINTERS_KEPT)
         pointer_free(&f->pointers[--f->n_pointers]);
     memmove(&f->pointers[1], &f->pointers[0], f->n_pointers * sizeof f->pointers[0]);
-    f->pointers[0] = (struct pointer){mem_strdup(c->revision), mem_strdup(c->key),
-                                      mem_strdup(c->sha256), false};
+    f->pointers[0] =
+        (struct pointer){mem_strdup(c->revision), mem_strdup(c->key), mem_strdup(c->sha256), false};
     f->n_pointers++;
     f->dirty = true;
     f->retry_at = f->pause = 0;
@@ -191,8 +191,8 @@ static int load_text(struct config_snapshot **out, struct pointer *p, const stru
     if (strcmp(sum, p->sha256) != 0)
         return err_set(e, ERR_REJECT, 0, "another SHA-256 than its pointer");
     struct arena *scratch = arena_new(0);
-    size_t n = config_load(out, str_cstr(text), text->len, p->revision, scratch, errors,
-                           ERRORS_SHOWN);
+    size_t n =
+        config_load(out, str_cstr(text), text->len, p->revision, scratch, errors, ERRORS_SHOWN);
     for (size_t i = 0; i < n && i < ERRORS_SHOWN; i++)
         log_error("configuration is not valid", LOG_STR("revision", p->revision),
                   LOG_STR("pointer", errors[i].pointer), LOG_STR("reason", errors[i].reason));
@@ -271,8 +271,8 @@ static int open_reader(struct feed *f, struct err *e)
     return -1;
 }
 
-/* Everything that was there when reading began has been read, or the end was met. (The end of an empty
- * topic is told only when the broker's wait is over.) */
+/* Everything that was there when reading began has been read, or the end was met. (The end of an
+ * empty topic is told only when the broker's wait is over.) */
 static bool at_end(const struct feed *f)
 {
     return f->next >= f->end || kafka_reader_at_end(f->reader, f->topic, 0);
@@ -282,7 +282,8 @@ static void turn(struct feed *f)
 {
     struct kafka_record r;
     struct err e = {0};
-    int k = kafka_reader_poll(f->reader, &r, at_end(f) && !f->dirty && f->loaded ? POLL_MS : 20, &e);
+    int k =
+        kafka_reader_poll(f->reader, &r, at_end(f) && !f->dirty && f->loaded ? POLL_MS : 20, &e);
     if (k > 0) {
         take_record(f, &r);
         f->next = r.offset + 1;

@@ -15,10 +15,10 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define RETRY_MS    1000
-#define STUCK_MS    120000
-#define FLUSH_MS    10000
-#define TURN_MS     1000
+#define RETRY_MS 1000
+#define STUCK_MS 120000
+#define FLUSH_MS 10000
+#define TURN_MS  1000
 
 METRIC_GAUGE(build_info, "talaria_build_info", "1; what runs here.", "service,version");
 
@@ -194,13 +194,15 @@ static int start_stages(struct daemon *d, struct err *e)
 static int boot(struct daemon *d, struct err *e)
 {
     static const struct step steps[] = {
-        {"admin", start_admin},        {"object store", start_store}, {"kafka", start_producer},
-        {"topics", check_topics},      {"config", start_feed},        {"config", await_config},
-        {"parts", start_parts},        {"stages", start_stages},
+        {"admin", start_admin},   {"object store", start_store}, {"kafka", start_producer},
+        {"topics", check_topics}, {"configuration", start_feed}, {"configuration", await_config},
+        {"parts", start_parts},   {"stages", start_stages},
     };
-    for (size_t i = 0; i < ARRAY_LEN(steps) && !d->stopping; i++)
+    for (size_t i = 0; i < ARRAY_LEN(steps) && !d->stopping; i++) {
+        readiness_set(&d->boot, false, steps[i].name);
         if (patiently(d, steps[i].name, steps[i].run, e))
             return -1;
+    }
     readiness_set(&d->boot, !d->stopping, "stopping");
     return 0;
 }

@@ -1,11 +1,13 @@
 /*
  * The skeleton of every process: settings, log, metrics, signals, Kafka producer, object store,
- * configuration feed, stages, parts, admin port, watchdog. A service is a const table and main is one call.
+ * configuration feed, stages, parts, admin port, watchdog. A service is a const table and main is
+ * one call.
  *
  * Contract with a supervisor: JSON lines on stderr; TERM drains and exits 0; any other exit means
- * start me again; /healthz (own threads), /readyz (can do its job), /metrics on the admin port; sd_notify.
- * Flags: --settings FILE, --<key> VALUE, --help, --version, --failpoints, --reference (Markdown of
- * settings and metrics), --check (settings only). Precedence: flags > TALARIA_<KEY> > file > default.
+ * start me again; /healthz (own threads), /readyz (can do its job), /metrics on the admin port;
+ * sd_notify. Flags: --settings FILE, --<key> VALUE, --help, --version, --failpoints, --reference
+ * (Markdown of settings and metrics), --check (settings only). Precedence: flags > TALARIA_<KEY> >
+ * file > default.
  */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
@@ -25,13 +27,15 @@ extern "C" {
 
 /* What every process has; a service's own settings follow it in its struct. */
 struct daemon_settings {
-    const char *site;     /* main */
-    const char *instance; /* default: host name */
-    const char *brokers;  /* 127.0.0.1:9092 */
+    const char *site;           /* main */
+    const char *instance;       /* default: host name */
+    const char *brokers;        /* 127.0.0.1:9092 */
     struct kafka_options kafka; /* the other Kafka keys; brokers, client_id, linger are filled in */
-    const char *store;    /* file:var/store */
-    const char *database; /* libpq connection string; "" = none */
-    const char *admin;    /* 127.0.0.1:0 host:port of /healthz … ; port 0 = any, logged and written to admin_file */
+    int64_t session_seconds; /* of every group: how long a crashed member keeps its partitions; 8 */
+    const char *store;       /* file:var/store */
+    const char *database;    /* libpq connection string; "" = none */
+    const char *admin; /* 127.0.0.1:0 host:port of /healthz … ; port 0 = any, logged and written to
+                          admin_file */
     const char *admin_file; /* where the chosen port is written; "" = nowhere */
     int log_level;
 };
@@ -56,12 +60,13 @@ struct daemon_part {
 struct service {
     const char *name;    /* "receiver" */
     const char *summary; /* one line for --help */
-    /* Own settings: table rows beside the common ones; the struct starts with struct daemon_settings.
-     * Key "tlsPort" is flag --tls-port, environment TALARIA_TLS_PORT, file member "tlsPort". */
+    /* Own settings: table rows beside the common ones; the struct starts with struct
+     * daemon_settings. Key "tlsPort" is flag --tls-port, environment TALARIA_TLS_PORT, file member
+     * "tlsPort". */
     const struct row *settings;
     size_t n_settings, settings_size;
-    const struct stage *const *stages;      /* NULL-terminated or NULL */
-    const struct daemon_part *const *parts; /* NULL-terminated or NULL */
+    const struct stage *const *stages;                 /* NULL-terminated or NULL */
+    const struct daemon_part *const *parts;            /* NULL-terminated or NULL */
     bool without_kafka, without_store, without_config; /* not needed by this service */
     int linger_ms;
 };
@@ -86,8 +91,8 @@ const struct config_snapshot *daemon_config(struct daemon *d);
 void daemon_config_release(struct daemon *d, const struct config_snapshot *s);
 /* Calls fn (in the feed's thread) after every new snapshot; may be NULL. */
 void daemon_on_config(struct daemon *d, void (*fn)(void *arg), void *arg);
-/* Appends all outputs: objects first, then records, waits for every acknowledgement. For parts and for threads of
- * a stage that record facts; stages' own outputs are written by the skeleton. */
+/* Appends all outputs: objects first, then records, waits for every acknowledgement. For parts and
+ * for threads of a stage that record facts; stages' own outputs are written by the skeleton. */
 int daemon_write(struct daemon *d, struct outputs *o, struct err *e) MUST_CHECK;
 /* Prepares outputs (source, now). */
 struct outputs daemon_outputs(struct daemon *d);

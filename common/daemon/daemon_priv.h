@@ -46,7 +46,7 @@ struct daemon {
     size_t n_runners, n_parts; /* started */
     void *context;
     volatile int stopping;
-    volatile int failed; /* leave with an error */
+    volatile int failed;   /* leave with an error */
     struct readiness boot; /* what main is waiting for */
     struct beat beats[DAEMON_THREADS];
     size_t n_beats;
@@ -56,7 +56,14 @@ struct daemon {
 /* settings.c */
 struct row_table settings_table(const struct service *s, struct arena *a);
 /* What the command line asks for besides settings. */
-enum settings_mode { MODE_RUN, MODE_HELP, MODE_VERSION, MODE_FAILPOINTS, MODE_REFERENCE, MODE_CHECK };
+enum settings_mode {
+    MODE_RUN,
+    MODE_HELP,
+    MODE_VERSION,
+    MODE_FAILPOINTS,
+    MODE_REFERENCE,
+    MODE_CHECK
+};
 /* Precedence: flags > environment > file > defaults. */
 int settings_read(void *out, const struct service *s, int argc, char **argv, struct arena *a,
                   enum settings_mode *mode, struct err *e) MUST_CHECK;

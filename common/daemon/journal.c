@@ -1,8 +1,9 @@
 /*
  * Opening partitions and reading the own journal on.
  *
- * All partitions of one assignment are opened together: their claims are appended, then their journals
- * are folded side by side up to the claims, each from the log's start or from some time before its floor.
+ * All partitions of one assignment are opened together: their claims are appended, then their
+ * journals are folded side by side up to the claims, each from the log's start or from some time
+ * before its floor.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,8 +42,7 @@ static int append_claim(struct runner *r, struct slot *s, struct err *e)
                                   .value = str_slice(&x->value),
                                   .n_headers = x->n_headers};
         for (size_t i = 0; i < x->n_headers; i++)
-            m.headers[i] =
-                (struct kafka_header){x->headers[i].name, slice_of(x->headers[i].value)};
+            m.headers[i] = (struct kafka_header){x->headers[i].name, slice_of(x->headers[i].value)};
         result = kafka_produce_wait(r->daemon->producer, &m, CLAIM_MS, &ack, e);
     }
     outputs_free(&out);
@@ -147,8 +147,7 @@ static struct slot *among(struct slot **slots, size_t n, int32_t partition)
     return NULL;
 }
 
-static int start_folds(struct runner *r, struct slot **slots, size_t n, size_t *left,
-                       struct err *e)
+static int start_folds(struct runner *r, struct slot **slots, size_t n, size_t *left, struct err *e)
 {
     *left = 0;
     if (read_floor_times(r, slots, n, e))
@@ -235,8 +234,10 @@ static int begin(struct runner *r, struct slot *s, struct err *e)
     s->claim = s->newest = -1;
     s->claimed_at = s->log_ts = clock_wall_ms();
     s->log_mono = clock_mono_ms();
-    for (size_t i = 0; i < r->n_inputs; i++)
+    for (size_t i = 0; i < r->n_inputs; i++) {
         s->in[i].read = s->in[i].position = s->in[i].committed;
+        s->in[i].claim = s->in[i].floor_claim;
+    }
     if (*r->journal && append_claim(r, s, e))
         return -1;
     if (r->same && s->claim < s->in[0].committed) {
@@ -294,8 +295,7 @@ static void newer_claim(struct runner *r, struct slot *s, int64_t claim)
 {
     struct err e = {0};
     log_warn("a newer claim stands in the journal", LOG_STR("stage", r->stage->name),
-             LOG_INT("partition", s->partition), LOG_INT("own", s->claim),
-             LOG_INT("newer", claim));
+             LOG_INT("partition", s->partition), LOG_INT("own", s->claim), LOG_INT("newer", claim));
     if (runner_settle(r)) /* closes everything; opening again asks the group */
         return;
     if (floors_commit(r, true, &e) && e.kind == ERR_FATAL) {

@@ -53,11 +53,15 @@ const struct row daemon_rows[] = {
      .help = "PEM file of this client's certificate."},
     {"kafkaKeyFile", ROW_STRING, AT(kafka.key_file), ROW_FILE, "", 0, 4096,
      .help = "PEM file of its private key."},
+    {"kafkaSessionSeconds", ROW_INT, AT(session_seconds), 0, "8", 1, 300,
+     .help = "How long a crashed process keeps its partitions before others get them.",
+     .unit = "seconds"},
     {"store", ROW_STRING, AT(store), 0, "file:var/store", 1, 4096, .help = "Object store."},
     {"database", ROW_STRING, AT(database), ROW_SECRET, "", 0, 4096,
      .help = "PostgreSQL connection string; empty = none."},
     {"admin", ROW_STRING, AT(admin), 0, "127.0.0.1:0", 1, 256,
-     .help = "host:port of /healthz, /readyz and /metrics; port 0 = any free one, which is logged."},
+     .help =
+         "host:port of /healthz, /readyz and /metrics; port 0 = any free one, which is logged."},
     {"adminFile", ROW_STRING, AT(admin_file), 0, "", 0, 4096,
      .help = "File the admin port is written to; empty = none."},
     {"logLevel", ROW_ENUM, AT(log_level), 0, "info", .names = level_names,
@@ -128,8 +132,10 @@ static int mode_of_flag(const char *flag, enum settings_mode *mode)
     static const struct {
         const char *flag;
         enum settings_mode mode;
-    } modes[] = {{"help", MODE_HELP},           {"version", MODE_VERSION},
-                 {"failpoints", MODE_FAILPOINTS}, {"reference", MODE_REFERENCE},
+    } modes[] = {{"help", MODE_HELP},
+                 {"version", MODE_VERSION},
+                 {"failpoints", MODE_FAILPOINTS},
+                 {"reference", MODE_REFERENCE},
                  {"check", MODE_CHECK}};
     for (size_t i = 0; i < ARRAY_LEN(modes); i++)
         if (strcmp(flag, modes[i].flag) == 0) {

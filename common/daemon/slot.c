@@ -45,7 +45,7 @@ static void metadata_get(struct slot *s, size_t input, const char *text)
     struct metadata m = {0};
     struct err e = {0};
     if (*text && !rows_decode(&m, &metadata_table, text, strlen(text), a, NULL, &e)) {
-        s->in[input].claim = m.claim;
+        s->in[input].claim = s->in[input].floor_claim = m.claim;
         if (m.save && !s->saved)
             s->saved = mem_strdup(m.save);
     } else if (*text) {
@@ -63,16 +63,13 @@ struct slot *slot_new(struct runner *r, const struct kafka_partition *parts, siz
     s->partition = partition;
     s->claim = s->newest = -1;
     for (size_t i = 0; i < STAGE_INPUTS; i++)
-        s->in[i] = (struct input){-1, -1, -1, -1};
+        s->in[i] = (struct input){-1, -1, -1, -1, -1};
     for (size_t k = 0; k < n; k++)
         for (size_t i = 0; i < r->n_inputs; i++)
             if (parts[k].partition == partition && strcmp(parts[k].topic, r->topics[i]) == 0) {
                 s->in[i].committed = parts[k].committed;
                 metadata_get(s, i, parts[k].metadata);
             }
-    struct str text = STR_INIT;
-    metadata_put(&text, s->in[0].claim, s->saved);
-    s->metadata = str_take(&text);
     s->moved = clock_mono_ms();
     return s;
 }
@@ -92,7 +89,6 @@ void slot_free(struct runner *r, struct slot *s)
 {
     slot_close(r, s, -1);
     mem_free(s->saved);
-    mem_free(s->metadata);
     mem_free(s);
 }
 
@@ -117,59 +113,91 @@ static int64_t floor_of(const struct runner *r, const struct slot *s, size_t i)
     return floor > in->committed ? floor : in->committed; /* a floor never goes back */
 }
 
+/* One request for all; what it says becomes the slots' own truth only when it was accepted. */
+struct committing {
+    struct slot *slot;
+    size_t input;
+    int64_t claim;
+    struct str metadata;
+    char *saved; /* with the first input of a slot */
+};
+
 struct commit {
     struct runner *r;
     VEC(struct kafka_partition) parts;
-    VEC(struct input *) inputs;
-    VEC(struct str) texts;
+    VEC(struct committing) items;
 };
+
+static int64_t claim_at(const struct slot *s, size_t i, int64_t floor)
+{
+    if (floor == s->in[i].position)
+        return s->in[i].claim;
+    return floor == s->in[i].committed ? s->in[i].floor_claim : -1;
+}
+
+static void add_input(struct commit *c, struct slot *s, size_t i, int64_t floor, const char *save)
+{
+    struct committing x = {.slot = s, .input = i, .claim = claim_at(s, i, floor)};
+    metadata_put(&x.metadata, x.claim, save);
+    if (x.metadata.len > METADATA_MAX) {
+        log_error("commit metadata is too long", LOG_STR("stage", c->r->stage->name),
+                  LOG_INT("bytes", x.metadata.len));
+        save = NULL;
+        metadata_put(&x.metadata, x.claim, NULL);
+    }
+    if (i == 0)
+        x.saved = mem_strdup(save && *save ? save : NULL);
+    *vec_push(&c->items) = x;
+    *vec_push(&c->parts) = (struct kafka_partition){
+        .topic = c->r->topics[i], .partition = s->partition, .committed = floor};
+}
 
 static void add_slot(struct commit *c, struct slot *s, bool force)
 {
     struct runner *r = c->r;
-    struct str save = STR_INIT, text = STR_INIT;
+    struct str save = STR_INIT;
     int64_t floors[STAGE_INPUTS];
     bool moved = force;
+    if (r->stage->save)
+        r->stage->save(s->state, &save);
+    moved = moved || strcmp(str_cstr(&save), s->saved ? s->saved : "") != 0;
     for (size_t i = 0; i < r->n_inputs; i++) {
         floors[i] = floor_of(r, s, i);
         moved = moved || floors[i] != s->in[i].committed;
     }
-    if (r->stage->save)
-        r->stage->save(s->state, &save);
-    /* the claim counts for a reader that starts at the floor */
-    metadata_put(&text, floors[0] == s->in[0].position ? s->in[0].claim : -1, str_cstr(&save));
-    if (text.len > METADATA_MAX) {
-        log_error("commit metadata is too long", LOG_STR("stage", r->stage->name),
-                  LOG_INT("bytes", text.len));
-        metadata_put(&text, -1, NULL);
-    }
-    moved = moved || strcmp(str_cstr(&text), s->metadata) != 0;
-    for (size_t i = 0; moved && i < r->n_inputs; i++) {
-        struct str own = STR_INIT;
-        metadata_put(&own, floors[i] == s->in[i].position ? s->in[i].claim : -1, str_cstr(&save));
-        if (own.len > METADATA_MAX)
-            metadata_put(&own, -1, NULL);
-        *vec_push(&c->texts) = own;
-        *vec_push(&c->inputs) = &s->in[i];
-        *vec_push(&c->parts) = (struct kafka_partition){
-            .topic = r->topics[i], .partition = s->partition, .committed = floors[i]};
-    }
-    if (moved) {
-        mem_free(s->metadata);
-        s->metadata = str_take(&text);
-        mem_free(s->saved);
-        s->saved = str_take(&save);
-    }
+    for (size_t i = 0; moved && i < r->n_inputs; i++)
+        add_input(c, s, i, floors[i], str_cstr(&save));
     str_free(&save);
-    str_free(&text);
+}
+
+static int commit_send(struct commit *c, struct err *e)
+{
+    for (size_t i = 0; i < c->parts.n; i++)
+        c->parts.items[i].metadata = str_cstr(&c->items.items[i].metadata);
+    int result = c->parts.n ? kafka_commit_all(c->r->consumer, c->parts.items, c->parts.n, e) : 0;
+    for (size_t i = 0; i < c->parts.n && !result; i++) {
+        struct committing *x = &c->items.items[i];
+        struct input *in = &x->slot->in[x->input];
+        if (in->committed != c->parts.items[i].committed)
+            x->slot->moved = clock_mono_ms();
+        in->committed = c->parts.items[i].committed;
+        in->floor_claim = x->claim;
+        if (x->input)
+            continue;
+        mem_free(x->slot->saved);
+        x->slot->saved = x->saved;
+        x->saved = NULL;
+    }
+    return result;
 }
 
 static void commit_free(struct commit *c)
 {
-    for (size_t i = 0; i < c->texts.n; i++)
-        str_free(&c->texts.items[i]);
-    vec_free(&c->texts);
-    vec_free(&c->inputs);
+    for (size_t i = 0; i < c->items.n; i++) {
+        str_free(&c->items.items[i].metadata);
+        mem_free(c->items.items[i].saved);
+    }
+    vec_free(&c->items);
     vec_free(&c->parts);
 }
 
@@ -192,19 +220,11 @@ static void measure(struct runner *r)
 int floors_commit(struct runner *r, bool force, struct err *e)
 {
     struct commit c = {.r = r};
-    int result = 0;
     for (size_t i = 0; i < r->slots.n; i++)
         if (r->slots.items[i]->state)
             add_slot(&c, r->slots.items[i], force);
-    for (size_t i = 0; i < c.parts.n; i++)
-        c.parts.items[i].metadata = str_cstr(&c.texts.items[i]);
-    if (c.parts.n)
-        result = kafka_commit_all(r->consumer, c.parts.items, c.parts.n, e);
-    for (size_t i = 0; i < c.parts.n && !result; i++)
-        c.inputs.items[i]->committed = c.parts.items[i].committed;
-    for (size_t i = 0; i < r->slots.n && c.parts.n && !result; i++)
-        r->slots.items[i]->moved = clock_mono_ms();
     bool any = c.parts.n > 0;
+    int result = commit_send(&c, e);
     commit_free(&c);
     measure(r);
     if (!result && any && runner_failpoint(r, "committed", e))
@@ -214,13 +234,16 @@ int floors_commit(struct runner *r, bool force, struct err *e)
 
 int slot_confirm(struct runner *r, struct slot *s, struct err *e)
 {
-    struct kafka_partition parts[STAGE_INPUTS];
-    size_t n = 0;
-    for (size_t i = 0; i < r->n_inputs; i++)
-        if (s->in[i].committed >= 0)
-            parts[n++] = (struct kafka_partition){.topic = r->topics[i],
-                                                  .partition = s->partition,
-                                                  .committed = s->in[i].committed,
-                                                  .metadata = s->metadata};
-    return n ? kafka_commit_all(r->consumer, parts, n, e) : 0;
+    struct commit c = {.r = r};
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        struct committing x = {.slot = s, .input = i, .claim = s->in[i].floor_claim};
+        x.saved = i ? NULL : mem_strdup(s->saved);
+        metadata_put(&x.metadata, x.claim, s->saved);
+        *vec_push(&c.items) = x;
+        *vec_push(&c.parts) = (struct kafka_partition){
+            .topic = r->topics[i], .partition = s->partition, .committed = s->in[i].committed};
+    }
+    int result = commit_send(&c, e);
+    commit_free(&c);
+    return result;
 }

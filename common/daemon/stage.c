@@ -1,6 +1,7 @@
 /*
- * The runner of a stage: one thread, one group consumer, one reader of the own journal. A turn handles
- * what has come, ticks, writes all outputs of the turn, and only then counts the records as handled.
+ * The runner of a stage: one thread, one group consumer, one reader of the own journal. A turn
+ * handles what has come, ticks, writes all outputs of the turn, and only then counts the records as
+ * handled.
  */
 #include <errno.h>
 #include <poll.h>
@@ -58,8 +59,8 @@ void stage_fill(struct stage_record *out, const struct runner *r, const struct k
         out->claim = number(kafka_record_header(k, "claim"));
 }
 
-/* A choice names a claim that stands before it, so a name is as good as the claim itself where the claim
- * was not read (the log's start, or a fold that starts later). */
+/* A choice names a claim that stands before it, so a name is as good as the claim itself where the
+ * claim was not read (the log's start, or a fold that starts later). */
 bool stage_is_void(int64_t *newest, const struct stage_record *r)
 {
     if (r->type == EVENT_CLAIM && r->offset > *newest)
@@ -247,8 +248,7 @@ static enum stage_verdict handle(struct runner *r, struct slot *s, const struct 
     if (v == STAGE_RETRY) {
         s->in[input].claim = claim;
         LOG_LIMITED(LOG_LEVEL_WARN, "a record has to wait", LOG_STR("stage", r->stage->name),
-                    LOG_INT("partition", s->partition), LOG_INT("offset", k->offset),
-                    LOG_ERR(&e));
+                    LOG_INT("partition", s->partition), LOG_INT("offset", k->offset), LOG_ERR(&e));
     }
     static const char *const names[] = {"done", "retry", "reject"};
     metric_add(&handled, 1, r->stage->name, names[v]);
@@ -299,8 +299,8 @@ static void try_again(struct runner *r, struct slot *s)
     }
     s->in[a->input].read = a->record.offset + 1;
     s->again = NULL;
-    if (a->dropped && kafka_seek(r->consumer, r->topics[a->input], s->partition,
-                                 s->in[a->input].read, &e))
+    if (a->dropped &&
+        kafka_seek(r->consumer, r->topics[a->input], s->partition, s->in[a->input].read, &e))
         slot_close(r, s, STAGE_PAUSE_MIN); /* opening it again seeks, too */
     mem_free(a);
 }
@@ -316,8 +316,7 @@ static void lost(struct runner *r, const struct kafka_record *where, const struc
 {
     struct slot *s = runner_slot(r, where->partition);
     log_error("a partition's place is not in the log: it stays closed",
-              LOG_STR("stage", r->stage->name), LOG_INT("partition", where->partition),
-              LOG_ERR(e));
+              LOG_STR("stage", r->stage->name), LOG_INT("partition", where->partition), LOG_ERR(e));
     if (s)
         slot_close(r, s, STAGE_PAUSE_MAX);
 }
@@ -546,6 +545,7 @@ static int connect(struct runner *r, struct err *e)
                             .member = r->daemon->owner,
                             .topics = r->topics,
                             .n_topics = r->n_inputs,
+                            .session_timeout_ms = (int)r->daemon->settings->session_seconds * 1000,
                             .assign_only = r->same,
                             .assigned = assigned,
                             .revoked = revoked,

@@ -1,11 +1,12 @@
 /*
- * A stage: one consumer group, one thread, many partitions (design.md §3, §7). The skeleton does the
- * I/O (claim, fold, read-back, outputs, floor, re-opening); a stage is a table of functions over a
- * state per partition. Handlers never block: they append to the outputs.
+ * A stage: one consumer group, one thread, many partitions (design.md §3, §7). The skeleton does
+ * the I/O (claim, fold, read-back, outputs, floor, re-opening); a stage is a table of functions
+ * over a state per partition. Handlers never block: they append to the outputs.
  *
- * With a journal, open means: append a claim, fold the journal up to it, seek the input to the floor.
- * From then on the stage sees input records by record() and its own journal read back by journal().
- * Where input and journal are the same topic, everything comes through journal() and record() is NULL.
+ * With a journal, open means: append a claim, fold the journal up to it, seek the input to the
+ * floor. From then on the stage sees input records by record() and its own journal read back by
+ * journal(). Where input and journal are the same topic, everything comes through journal() and
+ * record() is NULL.
  */
 #ifndef DAEMON_STAGE_H
 #define DAEMON_STAGE_H
@@ -36,12 +37,12 @@ struct stage_record {
     enum event_type type;
     struct slice key, study, series; /* headers; p = NULL if absent */
     int64_t claim;                   /* header of a choice; -1 if none */
-    bool is_void;  /* a choice whose claim was not the newest of its journal when it was appended */
-    bool folding;  /* journal(): lies before our own claim */
+    bool is_void; /* a choice whose claim was not the newest of its journal when it was appended */
+    bool folding; /* journal(): lies before our own claim */
     struct slice value;
 };
-/* Decodes the record's body into the stage's arena, which is reset before each callback. NULL and e:
- * undecodable. */
+/* Decodes the record's body into the stage's arena, which is reset before each callback. NULL and
+ * e: undecodable. */
 const struct event *stage_event(const struct stage_record *r, struct arena *a, struct err *e);
 
 enum stage_verdict {
@@ -56,7 +57,7 @@ struct stage {
     const char *name;      /* "decide": group talaria.<site>.decide, label of its metrics */
     const char *inputs[8]; /* topic nouns, NULL-terminated */
     const char *journal;   /* noun or NULL */
-    int64_t memory_ms;     /* how far (log time) before the floor the fold starts; STAGE_FROM_START */
+    int64_t memory_ms; /* how far (log time) before the floor the fold starts; STAGE_FROM_START */
 
     /* ---- record stages ---- */
     void *(*open)(const struct stage_partition *p);
@@ -72,8 +73,8 @@ struct stage {
     void (*tick)(void *state, int64_t log_now, bool caught_up, struct outputs *out);
     /* The oldest input offset still needed, given the next unread one. */
     int64_t (*floor)(const void *state, int64_t position);
-    /* Appends up to 900 bytes of own commit metadata; may be NULL. The last one comes back at open through
-     * restore (before the fold), if both are set. */
+    /* Appends up to 900 bytes of own commit metadata; may be NULL. The last one comes back at open
+     * through restore (before the fold), if both are set. */
     void (*save)(const void *state, struct str *out);
     void (*restore)(void *state, const char *saved);
     void (*close)(void *state);
@@ -81,9 +82,9 @@ struct stage {
     /* ---- batch stages (bookkeeper): instead of all the above but name and inputs ---- */
     /* Where to read each partition from (sets start). */
     int (*positions)(struct daemon *d, struct kafka_partition *parts, size_t n, struct err *e);
-    /* ≤ 1000 records or 200 ms; all or nothing. -1 RETRY: the same batch again after a pause; REJECT: the
-     * skeleton calls again with halves until the bad record stands alone, which goes to dlq. FATAL: positions
-     * are asked again. */
+    /* ≤ 1000 records or 200 ms; all or nothing. -1 RETRY: the same batch again after a pause;
+     * REJECT: the skeleton calls again with halves until the bad record stands alone, which goes to
+     * dlq. FATAL: positions are asked again. */
     int (*batch)(struct daemon *d, const struct kafka_record *records, size_t n, struct err *e);
 };
 

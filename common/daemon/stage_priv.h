@@ -1,26 +1,28 @@
-/* What the files of a stage's runner share: stage.c (thread, loop), slot.c (floors, metadata, closing),
- * journal.c (claim, fold, read-back), batch.c. All of it belongs to the stage's thread. */
+/* What the files of a stage's runner share: stage.c (thread, loop), slot.c (floors, metadata,
+ * closing), journal.c (claim, fold, read-back), batch.c. All of it belongs to the stage's thread.
+ */
 #ifndef DAEMON_STAGE_PRIV_H
 #define DAEMON_STAGE_PRIV_H
 
 #include "base/vec.h"
 #include "daemon/daemon_priv.h"
 
-#define STAGE_INPUTS   8
-#define STAGE_TURN     500       /* records handled before outputs are written */
-#define STAGE_OUTPUTS  500       /* or as many output records */
-#define STAGE_ARENA    (64 << 20)
-#define STAGE_TICK_MS  50
+#define STAGE_INPUTS    8
+#define STAGE_TURN      500 /* records handled before outputs are written */
+#define STAGE_OUTPUTS   500 /* or as many output records */
+#define STAGE_ARENA     (64 << 20)
+#define STAGE_TICK_MS   50
 #define STAGE_COMMIT_MS 1000
 #define STAGE_PAUSE_MIN 200
 #define STAGE_PAUSE_MAX 30000
 
 /* One input of one partition. */
 struct input {
-    int64_t committed; /* the floor that Kafka has */
-    int64_t read;      /* next record to handle */
-    int64_t position;  /* all before it are handled and their outputs acknowledged */
-    int64_t claim;     /* newest one seen or named here; -1: none */
+    int64_t committed;   /* the floor that Kafka has */
+    int64_t read;        /* next record to handle */
+    int64_t position;    /* all before it are handled and their outputs acknowledged */
+    int64_t claim;       /* newest one seen or named here; -1: none */
+    int64_t floor_claim; /* what it was at the committed floor, if known */
 };
 
 /* A record that its handler wants again; a copy. */
@@ -36,14 +38,13 @@ struct slot {
     int32_t partition;
     void *state; /* NULL: closed */
     int64_t claim, claimed_at;
-    int64_t newest;  /* claim of the own journal */
+    int64_t newest; /* claim of the own journal */
     bool folded;
     int64_t floor_time; /* log time of the record at the floor, while opening; -1 unknown */
     struct input in[STAGE_INPUTS];
-    char *saved;     /* own metadata of the last commit */
-    char *metadata;  /* the last commit's, whole */
+    char *saved; /* own metadata of the last commit; NULL: none */
     int64_t log_ts, log_mono;
-    int64_t moved;   /* monotonic: when the floor moved, or nothing was behind it */
+    int64_t moved;            /* monotonic: when the floor moved, or nothing was behind it */
     int64_t reopen_at, pause; /* while closed; reopen_at 0: not before the group says so */
     struct again *again;
 };

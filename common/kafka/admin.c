@@ -1,10 +1,11 @@
-/* Topics and start offsets: what the command line does once, and what every worker checks at start. */
+/* Topics and start offsets: what the command line does once, and what every worker checks at start.
+ */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kafka/kafka_priv.h"
 
-#define ADMIN_MS      10000
-#define TOPICS_MAX    256
+#define ADMIN_MS       10000
+#define TOPICS_MAX     256
 #define PARTITIONS_MAX 10000
 
 /* One admin request: a client handle, its options, and the queue the answer comes to. */

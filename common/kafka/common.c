@@ -46,8 +46,8 @@ static int add_password(rd_kafka_conf_t *conf, const char *file, struct err *e)
     if (!r) {
         while (text.len && (text.data[text.len - 1] == '\n' || text.data[text.len - 1] == '\r'))
             text.data[--text.len] = 0;
-        r = kafka_conf_add(conf,
-                           &(struct kafka_setting){"sasl.password", str_cstr(&text), false}, 1, e);
+        r = kafka_conf_add(conf, &(struct kafka_setting){"sasl.password", str_cstr(&text), false},
+                           1, e);
     }
     str_free(&text);
     return r;
@@ -152,9 +152,9 @@ int kafka_error_take(struct err *e, rd_kafka_error_t *error, const char *what)
 struct kafka_options *kafka_options_copy(const struct kafka_options *o)
 {
     struct kafka_options *c = mem_dup(o, sizeof *o);
-    const char **texts[] = {&c->brokers,       &c->client_id,          &c->security_protocol,
-                            &c->sasl_mechanism, &c->sasl_user,         &c->sasl_password_file,
-                            &c->ca_file,        &c->certificate_file,  &c->key_file};
+    const char **texts[] = {&c->brokers,        &c->client_id,        &c->security_protocol,
+                            &c->sasl_mechanism, &c->sasl_user,        &c->sasl_password_file,
+                            &c->ca_file,        &c->certificate_file, &c->key_file};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = mem_strdup(*texts[i]);
     return c;

@@ -1,7 +1,7 @@
 /*
  * The consumer of a group: range assignor, static member, floors committed by hand with metadata.
- * One thread. Partitions are handed out inside kafka_poll; when the caller's assigned() fails it is asked
- * again after a growing pause, as long as the group does not take the partitions away.
+ * One thread. Partitions are handed out inside kafka_poll; when the caller's assigned() fails it is
+ * asked again after a growing pause, as long as the group does not take the partitions away.
  */
 #include <errno.h>
 
@@ -38,7 +38,7 @@ struct kafka_consumer {
     /* assigned by the group, not yet taken by the caller */
     rd_kafka_topic_partition_list_t *waiting;
     int64_t retry_at, pause;
-    bool joined; /* the group has told what is ours (perhaps nothing) */
+    bool joined;       /* the group has told what is ours (perhaps nothing) */
     struct err failed; /* why, until kafka_poll has told */
 };
 
@@ -326,8 +326,8 @@ void kafka_consumer_wake(struct kafka_consumer *c, int event_fd)
 /* ---- reading ---- */
 
 /* What a message that is no record means: 0 the end of a partition, -1 an error. */
-static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m,
-                  struct kafka_record *out, struct err *e)
+static int notice(struct kafka_consumer *c, const rd_kafka_message_t *m, struct kafka_record *out,
+                  struct err *e)
 {
     const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "";
     struct owned *o = m->rkt ? find(c, topic, m->partition) : NULL;

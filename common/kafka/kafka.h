@@ -22,12 +22,13 @@ extern "C" {
 #endif
 
 struct kafka_options {
-    const char *brokers;   /* host:port,… */
-    const char *client_id; /* "<service>-<instance>" */
-    int linger_ms;         /* producer; 0 or 1 */
+    const char *brokers;    /* host:port,… */
+    const char *client_id;  /* "<service>-<instance>" */
+    int linger_ms;          /* producer; 0 or 1 */
     int message_timeout_ms; /* producer; 0 = 15000 */
-    int fetch_wait_ms; /* reader: how long the broker holds an empty fetch (0 = 250). New records come at
-                        * once anyway; what it delays is a partition that is added meanwhile. */
+    int fetch_wait_ms; /* reader: how long the broker holds an empty fetch (0 = 250). New records
+                        * come at once anyway; what it delays is a partition that is added
+                        * meanwhile. */
     const char *security_protocol, *sasl_mechanism, *sasl_user, *sasl_password_file, *ca_file,
         *certificate_file, *key_file; /* NULL: plaintext */
 };
@@ -60,12 +61,12 @@ typedef void (*kafka_acked)(void *arg, const struct kafka_ack *ack);
 /* Connects in the background; a warm-up metadata request is made, no record is sent. */
 int kafka_producer_new(struct kafka_producer **out, const struct kafka_options *o,
                        struct err *e) MUST_CHECK;
-/* Copies the message. Queue full or closed: -1 at once, ERR_RETRY, acked is not called. After a fatal
- * error the library makes a new handle and sends all that is unacknowledged again. */
+/* Copies the message. Queue full or closed: -1 at once, ERR_RETRY, acked is not called. After a
+ * fatal error the library makes a new handle and sends all that is unacknowledged again. */
 int kafka_produce(struct kafka_producer *p, const struct kafka_message *m, kafka_acked acked,
                   void *arg, struct err *e) MUST_CHECK;
-/* Produces and waits for the acknowledgement (≤ wait_ms). ack may be NULL. On timeout the record may
- * still arrive later. */
+/* Produces and waits for the acknowledgement (≤ wait_ms). ack may be NULL. On timeout the record
+ * may still arrive later. */
 int kafka_produce_wait(struct kafka_producer *p, const struct kafka_message *m, int64_t wait_ms,
                        struct kafka_ack *ack, struct err *e) MUST_CHECK;
 /* A broker answers, and the last acknowledgement was good (or failed more than 3 s ago). */
@@ -107,30 +108,32 @@ struct kafka_group {
     int session_timeout_ms; /* 0 = 8000 */
     /* Only ownership and commits: nothing is fetched (the partitions stay paused). */
     bool assign_only;
-    /* Called inside kafka_poll. assigned sets start of each (default: committed; KAFKA_START is allowed);
-     * returning non-zero leaves the partitions unassigned, kafka_poll returns the error, and a later
-     * kafka_poll asks again (after 0.2 … 5 s) while the group does not take them away. revoked: only for what
-     * assigned took; the partitions are still owned, commits still work (lost: they are not). */
+    /* Called inside kafka_poll. assigned sets start of each (default: committed; KAFKA_START is
+     * allowed); returning non-zero leaves the partitions unassigned, kafka_poll returns the error,
+     * and a later kafka_poll asks again (after 0.2 … 5 s) while the group does not take them away.
+     * revoked: only for what assigned took; the partitions are still owned, commits still work
+     * (lost: they are not). */
     int (*assigned)(void *arg, struct kafka_partition *parts, size_t n, struct err *e);
     void (*revoked)(void *arg, const struct kafka_partition *parts, size_t n, bool lost);
     void *arg;
 };
 int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *o,
                        const struct kafka_group *g, struct err *e) MUST_CHECK;
-/* 1: *out filled; 0: nothing within wait_ms (the queue is empty); -1: error (RETRY: poll again; FATAL:
- * give up). An offset out of range (the log's tail or head was lost) is ERR_REJECT. On errors topic and
- * partition of *out say where, topic NULL: everywhere. */
+/* 1: *out filled; 0: nothing within wait_ms (the queue is empty); -1: error (RETRY: poll again;
+ * FATAL: give up). An offset out of range (the log's tail or head was lost) is ERR_REJECT. On
+ * errors topic and partition of *out say where, topic NULL: everywhere. */
 int kafka_poll(struct kafka_consumer *c, struct kafka_record *out, int64_t wait_ms,
                struct err *e) MUST_CHECK;
 /* Commits offset (the floor: the next one needed) with metadata ≤ 1 KB. sync: waits; a refusal
  * (another member owns it) is ERR_FATAL. */
 int kafka_commit(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                  const char *metadata, bool sync, struct err *e) MUST_CHECK;
-/* Several at once (synchronous): topic, partition, committed and metadata of each. All or nothing. */
+/* Several at once (synchronous): topic, partition, committed and metadata of each. All or nothing.
+ */
 int kafka_commit_all(struct kafka_consumer *c, const struct kafka_partition *parts, size_t n,
                      struct err *e) MUST_CHECK;
-/* Stops and resumes fetching of everything that is assigned; the group is served by kafka_poll all the
- * while. Resuming takes up to a second: for outages of what is behind the consumer. */
+/* Stops and resumes fetching of everything that is assigned; the group is served by kafka_poll all
+ * the while. Resuming takes up to a second: for outages of what is behind the consumer. */
 void kafka_pause(struct kafka_consumer *c, bool pause);
 int kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                struct err *e) MUST_CHECK;
@@ -140,8 +143,8 @@ bool kafka_at_end(const struct kafka_consumer *c, const char *topic, int32_t par
 int64_t kafka_end(const struct kafka_consumer *c, const char *topic, int32_t partition);
 /* Has joined the group, and whatever it was given was taken. */
 bool kafka_member(const struct kafka_consumer *c);
-/* Adds 1 to an eventfd whenever the empty queue gets something: poll with wait_ms 0 until nothing comes,
- * then wait on the eventfd. Lets one thread wait for a consumer and a reader. */
+/* Adds 1 to an eventfd whenever the empty queue gets something: poll with wait_ms 0 until nothing
+ * comes, then wait on the eventfd. Lets one thread wait for a consumer and a reader. */
 void kafka_consumer_wake(struct kafka_consumer *c, int event_fd);
 void kafka_consumer_free(struct kafka_consumer *c); /* calls revoked; a static member stays known */
 
@@ -174,7 +177,7 @@ int kafka_watermarks(struct kafka_producer *p, const char *topic, int32_t partit
 struct kafka_topic {
     const char *name;
     int32_t partitions;
-    int32_t replicas; /* -1 = broker's default */
+    int32_t replicas;                  /* -1 = broker's default */
     const struct kafka_header *config; /* name → value */
     size_t n_config;
 };

@@ -1,5 +1,5 @@
-/* librdkafka's in-process broker, for unit tests of whatever uses this library. It keeps at most 5 MB per
- * partition, and knows no administration, retention, compaction or transactions. */
+/* librdkafka's in-process broker, for unit tests of whatever uses this library. It keeps at most 5
+ * MB per partition, and knows no administration, retention, compaction or transactions. */
 #ifndef KAFKA_MOCK_H
 #define KAFKA_MOCK_H
 

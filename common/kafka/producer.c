@@ -1,10 +1,10 @@
 /*
  * The producer: idempotent, acks=all. Every accepted message stays in an own list until it is
- * acknowledged or has failed, so that a fatal error of librdkafka (which kills its handle) is repaired by
- * a new handle and sending the list again. Callers see a delay.
+ * acknowledged or has failed, so that a fatal error of librdkafka (which kills its handle) is
+ * repaired by a new handle and sending the list again. Callers see a delay.
  *
- * One thread serves the delivery reports and is the only one that replaces the handle. Requests of other
- * threads hold a reference, and an old handle is destroyed when they are gone.
+ * One thread serves the delivery reports and is the only one that replaces the handle. Requests of
+ * other threads hold a reference, and an old handle is destroyed when they are gone.
  */
 #include <errno.h>
 #include <sys/queue.h>

@@ -1,7 +1,7 @@
 /*
- * The reader without group: any partitions from any offsets through one queue. It uses librdkafka's simple
- * consumer, because adding or moving one partition there leaves the others alone, and because it needs no
- * group and so no coordinator.
+ * The reader without group: any partitions from any offsets through one queue. It uses librdkafka's
+ * simple consumer, because adding or moving one partition there leaves the others alone, and
+ * because it needs no group and so no coordinator.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -155,8 +155,7 @@ int kafka_reader_poll(struct kafka_reader *r, struct kafka_record *out, int64_t 
     out->topic = NULL;
     for (; (m = rd_kafka_consume_queue(r->queue, (int)wait_ms)); wait_ms = 0) {
         int k = m->err ? notice(r, m, out, e) : 0;
-        struct position *p =
-            m->err ? NULL : find(r, rd_kafka_topic_name(m->rkt), m->partition);
+        struct position *p = m->err ? NULL : find(r, rd_kafka_topic_name(m->rkt), m->partition);
         if (p && m->offset >= p->from) {
             p->at_end = false;
             p->from = m->offset + 1;

@@ -40,9 +40,9 @@ static void flags_win_over_environment_over_file(void **state)
         const char *file, *env, *flag; /* of tlsPort */
         int64_t want;
     } cases[] = {
-        {NULL, NULL, NULL, 1},     {"{\"tlsPort\":2}", NULL, NULL, 2},
-        {NULL, "3", NULL, 3},      {"{\"tlsPort\":2}", "3", NULL, 3},
-        {NULL, NULL, "4", 4},      {"{\"tlsPort\":2}", "3", "4", 4},
+        {NULL, NULL, NULL, 1}, {"{\"tlsPort\":2}", NULL, NULL, 2},
+        {NULL, "3", NULL, 3},  {"{\"tlsPort\":2}", "3", NULL, 3},
+        {NULL, NULL, "4", 4},  {"{\"tlsPort\":2}", "3", "4", 4},
     };
     struct err e = {0};
     (void)state;
@@ -81,10 +81,14 @@ static void wrong_settings_are_refused(void **state)
         const char *flags[4];
         const char *text; /* part of the error */
     } cases[] = {
-        {{"--nonsense", "1"}, "nonsense"},   {{"--tls-port", "70000"}, "tls-port"},
-        {{"--tls-port", "x"}, "tls-port"},   {{"--tls-port"}, "needs a value"},
-        {{"word"}, "unexpected"},            {{"--site", "Not Good"}, "site"},
-        {{"--log-level", "loud"}, "log-level"}, {{"--settings", "/nonexistent/x"}, "/nonexistent"},
+        {{"--nonsense", "1"}, "nonsense"},
+        {{"--tls-port", "70000"}, "tls-port"},
+        {{"--tls-port", "x"}, "tls-port"},
+        {{"--tls-port"}, "needs a value"},
+        {{"word"}, "unexpected"},
+        {{"--site", "Not Good"}, "site"},
+        {{"--log-level", "loud"}, "log-level"},
+        {{"--settings", "/nonexistent/x"}, "/nonexistent"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -108,8 +112,8 @@ static void an_unknown_member_of_the_file_is_refused(void **state)
     enum settings_mode mode;
     (void)state;
     assert_int_equal(file_replace(file, "{\"tlsprot\":1}", 13, 0600, &e), 0);
-    assert_int_equal(
-        read_with(&got, a, &e, (const char *const[]){"--settings", file, NULL}, &mode), -1);
+    assert_int_equal(read_with(&got, a, &e, (const char *const[]){"--settings", file, NULL}, &mode),
+                     -1);
     assert_non_null(strstr(e.text, "tlsprot"));
     arena_free(a);
 }

@@ -1,6 +1,7 @@
 /*
- * The stage machinery with a toy: every record of `instance` becomes one choice (task.started, attempt = the
- * record's offset) in `decision`. Whatever happens, the journal must hold exactly one valid choice for each.
+ * The stage machinery with a toy: every record of `instance` becomes one choice (task.started,
+ * attempt = the record's offset) in `decision`. Whatever happens, the journal must hold exactly one
+ * valid choice for each.
  */
 #include "toy.h"
 
@@ -363,7 +364,8 @@ static void unwritten_outputs_open_the_partition_again(void **state)
     kafka_mock_fail_produce(mock, 10 /* MESSAGE_TOO_LARGE */, 1);
     struct daemon *other = toy_daemon(&service, "s3", "sender");
     struct err e = {0};
-    /* whoever produces first takes the injected failure: the sender repeats, the stage opens again */
+    /* whoever produces first takes the injected failure: the sender repeats, the stage opens again
+     */
     for (int i = 0; i < 5; i++) {
         struct outputs out = daemon_outputs(other);
         struct event ev = {.type = EVENT_COMMAND_COMPLETE};

@@ -36,12 +36,13 @@ static inline struct daemon *toy_daemon(const struct service *s, const char *sit
     d->settings->site = site;
     d->settings->instance = instance;
     d->settings->brokers = kafka_mock_brokers(mock);
+    d->settings->session_seconds = 4; /* the mock makes who comes back wait for it */
     d->settings->admin = "127.0.0.1:0";
     d->settings->admin_file = "";
     d->owner = arena_printf(d->arena, "%s-%s", s->name, instance);
     d->source = arena_printf(d->arena, "/talaria/%s/%s/%s", site, s->name, instance);
-    d->kafka = (struct kafka_options){.brokers = d->settings->brokers, .client_id = d->owner,
-                                       .fetch_wait_ms = 10};
+    d->kafka = (struct kafka_options){
+        .brokers = d->settings->brokers, .client_id = d->owner, .fetch_wait_ms = 10};
     readiness_init(&d->boot, "starting");
     d->main_beat = watchdog_add(d, "main");
     if (kafka_producer_new(&d->producer, &d->kafka, &e))

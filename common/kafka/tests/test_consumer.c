@@ -81,7 +81,7 @@ static struct kafka_consumer *join(const char *group, const char *topic, struct 
     struct kafka_group g = {.group = group,
                             .topics = (const char *const[]){topic},
                             .n_topics = 1,
-                            .session_timeout_ms = 6000,
+                            .session_timeout_ms = 4000,
                             .assigned = on_assigned,
                             .revoked = on_revoked,
                             .assign_only = assign_only,
@@ -348,8 +348,8 @@ static void a_reader_beyond_the_end_is_told(void **state)
     assert_int_equal(k, -1);
     assert_int_equal(e.kind, ERR_REJECT);
     int64_t offset = 0;
-    assert_int_equal(kafka_reader_offset_of_time(r, "r3", 0, clock_wall_ms() + 3600000, &offset,
-                                                 &e), 0);
+    assert_int_equal(
+        kafka_reader_offset_of_time(r, "r3", 0, clock_wall_ms() + 3600000, &offset, &e), 0);
     assert_int_equal(offset, 1);
     kafka_reader_free(r);
 }

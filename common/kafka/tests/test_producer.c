@@ -48,10 +48,10 @@ static void partitions_are_javas(void **state)
         const char *key;
         uint32_t murmur2;
     } cases[] = {
-        {"kafka", 0xd067cf64},  {"giberish123456789", 0x8f552b0c},
-        {"1234", 0x9fc97b14},   {"234", 0xe7c009ca},
-        {"34", 0x873930da},     {"4", 0x5a4b5ca1},
-        {"", 0x106e08d9},       {"PreAmbleWillBeRemoved,ThePrePartThatIs", 0x78424f1c},
+        {"kafka", 0xd067cf64}, {"giberish123456789", 0x8f552b0c},
+        {"1234", 0x9fc97b14},  {"234", 0xe7c009ca},
+        {"34", 0x873930da},    {"4", 0x5a4b5ca1},
+        {"", 0x106e08d9},      {"PreAmbleWillBeRemoved,ThePrePartThatIs", 0x78424f1c},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

@@ -9,7 +9,7 @@ USES_rows    := base
 USES_dicom   := base
 USES_rules   := base
 USES_event   := rows base
-USES_config  := rules event rows base
+USES_config  := dicom rules event rows base
 # doing
 USES_objstore := metrics log base
 USES_kafka    := metrics log rows base

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "config/config_priv.h"
+#include "dicom/tagmap.h"
 
 void config_error(struct config_errors *errors, const char *pointer, const char *fmt, ...)
 {
@@ -68,28 +69,6 @@ static bool is_certificate(const char *text)
 static bool is_file_glob(const char *text)
 {
     return text[0] != '\0' && strlen(text) <= 255 && strchr(text, '/') == NULL;
-}
-
-static bool is_hex(const char *text, size_t n)
-{
-    return strspn(text, "0123456789abcdefABCDEF") >= n;
-}
-
-/* keyword, gggg,eeee, or gggggeeee.ggggeeee… */
-static bool is_tag(const char *text)
-{
-    size_t n = strlen(text);
-    if (n == 9 && text[4] == ',')
-        return is_hex(text, 4) && is_hex(text + 5, 4);
-    if (n >= 8 && n <= 161 && is_hex(text, 8)) {
-        for (; is_hex(text, 8); text += 9)
-            if (text[8] != '.')
-                return text[8] == '\0';
-        return false;
-    }
-    bool first = (text[0] >= 'A' && text[0] <= 'Z') || (text[0] >= 'a' && text[0] <= 'z');
-    return first && n <= 64 &&
-           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") == n;
 }
 
 static void check_texts(struct config_errors *errors, const char *list, const char *name,
@@ -215,14 +194,25 @@ static void check_rule(struct config_errors *errors, const struct config_snapsho
         config_error(errors, place("rules", r->name, "rule").text, "%s", e.text);
 }
 
+/* By who reads them of datasets: a keyword that only looks like one would disable its neighbours. */
+static void check_extra_tags(struct config_errors *errors, const struct row_strings *tags)
+{
+    for (size_t i = 0; i < tags->n; i++) {
+        struct tagmap_set *set;
+        struct err e = {0};
+        char pointer[64];
+        if (tagmap_set_new(&set, tags->items + i, 1, &e) == 0) {
+            tagmap_set_free(set);
+            continue;
+        }
+        (void)snprintf(pointer, sizeof pointer, "/defaults/extraTags/%zu", i);
+        config_error(errors, pointer, "%s; keyword, gggg,eeee, or a path of tags", e.text);
+    }
+}
+
 void config_check(struct config_snapshot *s, struct config_errors *errors)
 {
-    for (size_t i = 0; i < s->defaults.extra_tags.n; i++)
-        if (!is_tag(s->defaults.extra_tags.items[i])) {
-            char pointer[64];
-            (void)snprintf(pointer, sizeof pointer, "/defaults/extraTags/%zu", i);
-            config_error(errors, pointer, "is not a keyword, gggg,eeee, or a path of tags");
-        }
+    check_extra_tags(errors, &s->defaults.extra_tags);
     for (size_t i = 0; i < s->sources.n; i++)
         check_source(errors, rows_at(struct config_source, &s->sources, i));
     for (size_t i = 0; i < s->targets.n; i++)

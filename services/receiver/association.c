@@ -135,6 +135,10 @@ static int store(struct association *a, const struct dimse_command *cmd, struct 
 
 static int serve(struct association *a, const struct dimse_command *cmd, struct err *e)
 {
+    if (cmd->field & 0x8000) {
+        dimse_abort(a->dimse);
+        return err_set(e, ERR_RETRY, 0, "peer sent a response, nothing was asked");
+    }
     switch (cmd->field) {
     case DIMSE_C_ECHO_RQ:
         return dimse_respond(a->dimse, cmd, STATUS_SUCCESS, NULL, e);

@@ -17,7 +17,7 @@ USES_pg       := metrics log base
 USES_dimse    := dicom log base
 # both
 USES_ledger  := pg event rows base
-USES_ingest  := event dicom objstore kafka metrics log base
+USES_ingest  := event dicom objstore kafka rows metrics log base
 USES_daemon  := config event objstore kafka rows metrics log base
 USES_testkit := base
 
@@ -35,11 +35,12 @@ LINK_rules   := -lm
 LINK_testkit  := -lcmocka
 
 # services
-SERVICES := receiver router dispatcher bookkeeper gateway talaria
+SERVICES := receiver router dispatcher bookkeeper cleaner gateway talaria
 USES_receiver   := daemon ingest dimse config event dicom objstore kafka rows metrics log base
 USES_router     := daemon rules config event objstore kafka rows metrics log base
 USES_dispatcher := daemon dimse dicom config event objstore kafka rows metrics log base
 USES_bookkeeper := daemon ledger pg event objstore kafka rows metrics log base
+USES_cleaner    := daemon ledger pg ingest config event objstore kafka rows metrics log base
 USES_gateway    := daemon ledger pg rules config event objstore kafka rows metrics log base
 USES_talaria    := dimse dicom event config kafka rows log base
 LINK_gateway    := -lulfius -lmicrohttpd -ljansson

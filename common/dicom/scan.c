@@ -160,14 +160,14 @@ void scan_free(struct scan *s)
     mem_free(s->values);
     mem_free(s->charsets);
     mem_free(s->seen);
-    plan_free(&s->plan);
+    scan_plan_free(&s->plan);
     mem_free(s);
 }
 
 static void use_wants(struct scan *s, const struct scan_want *wants, size_t n)
 {
     if (!plan_same(&s->plan, wants, n)) {
-        plan_free(&s->plan);
+        scan_plan_free(&s->plan);
         plan_build(&s->plan, wants, n);
         s->values = mem_array(s->values, s->plan.n_values + 1, sizeof *s->values);
         s->charsets = mem_array(s->charsets, s->plan.n_nodes, sizeof *s->charsets);

@@ -91,7 +91,7 @@ void plan_build(struct plan *p, const struct scan_want *wants, size_t n)
         p->value_of[i] = want_add(p, &p->wants[i]);
 }
 
-void plan_free(struct plan *p)
+void scan_plan_free(struct plan *p)
 {
     for (size_t i = 0; i < p->n_nodes; i++)
         mem_free(p->nodes[i].child);

@@ -34,7 +34,7 @@ struct plan {
 
 bool plan_same(const struct plan *p, const struct scan_want *wants, size_t n);
 void plan_build(struct plan *p, const struct scan_want *wants, size_t n); /* p zeroed or freed */
-void plan_free(struct plan *p);
+void scan_plan_free(struct plan *p);
 /* A dataset's first element (group length, charset, type or UID) is not longer in implicit VR. */
 #define SCAN_FIRST_MAX 1024
 

@@ -79,6 +79,12 @@ void ingest_finish(struct ingest_item *item, struct ingest_result *r, struct err
 /* The dataset did not arrive whole: nothing is left behind. Frees the item. */
 void ingest_abandon(struct ingest_item *item);
 
+/* The instance.stored record of an object that is there already (appended to *record), as it would have
+ * been announced: from its private information and its dataset, which is read whole. extras as in
+ * ingest_set_tags. ERR_REJECT: the object is not whole, or not what its key says; ERR_RETRY: the store. */
+int ingest_rebuild(struct str *record, struct objstore *store, const char *key, const char *source,
+                   const char *const *extras, size_t n, struct err *e) MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

@@ -13,8 +13,10 @@
     extern const char symbol##_start[], symbol##_end[]
 
 EMBED(pg_sql_0001, "0001_ledger.sql");
+EMBED(pg_sql_0002, "0002_cleaner.sql");
 
 const struct pg_migration pg_migrations[] = {
     {1, "0001_ledger.sql", pg_sql_0001_start, pg_sql_0001_end},
+    {2, "0002_cleaner.sql", pg_sql_0002_start, pg_sql_0002_end},
 };
 const size_t pg_migrations_n = ARRAY_LEN(pg_migrations);

@@ -12,9 +12,12 @@
 /* clang-format off */
 
 /* One parameter per column: unnest($1::text[], …) WITH ORDINALITY AS u (columns, ord) */
+#define U1  "unnest($1::text[])"
 #define U2  "unnest($1::text[],$2::text[])"
 #define U4  "unnest($1::text[],$2::text[],$3::text[],$4::text[])"
 #define UP4 "$1::text[],$2::text[],$3::text[],$4::text[]"
+#define U3  "unnest($1::text[],$2::text[],$3::text[])"
+#define U5  "unnest(" UP4 ",$5::text[])"
 #define U6  "unnest(" UP4 ",$5::text[],$6::text[])"
 #define UP8 UP4 ",$5::text[],$6::text[],$7::text[],$8::text[]"
 #define U7  "unnest(" UP4 ",$5::text[],$6::text[],$7::text[])"
@@ -26,9 +29,9 @@
     UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[],$14::text[],$15::text[],"      \
         "$16::text[],$17::text[],$18::text[],$19::text[],$20::text[]"
 #define U20 "unnest(" UP20 ")"
-#define U31                                                                                        \
+#define U32                                                                                        \
     "unnest(" UP20 ",$21::text[],$22::text[],$23::text[],$24::text[],$25::text[],$26::text[],"      \
-    "$27::text[],$28::text[],$29::text[],$30::text[],$31::text[])"
+    "$27::text[],$28::text[],$29::text[],$30::text[],$31::text[],$32::text[])"
 #define ROWS(u, columns) " FROM " u " WITH ORDINALITY AS u (" columns ",ord) "
 #define MS(column) "to_timestamp(" column "::bigint / 1000.0)"
 #define ALL "WITH r AS MATERIALIZED "
@@ -82,7 +85,7 @@ static const char association_sql[] =
     "decision,kind,study,series,command,reason,addition,first_offset,last_offset,last_receipt,n,"  \
     "bytes,left_out,opened_at,closed_at,decided_at,waited,manifest_key,manifest_sha256,tags,"      \
     "revision,"                                                                                    \
-    "keep_seconds,fired,failed,discarded_by,held,joined,members_at,claim,partition,\"offset\""
+    "keep_seconds,fired,failed,discarded_by,held,joined,members_at,claim,partition,\"offset\",\"of\""
 /* At most one choice of an id is valid; should the log hold two, the first is the one that counted. */
 static const char decision_sql[] =
     "INSERT INTO decisions (" DECISION_COLUMNS ") SELECT DISTINCT ON (decision) decision,kind,"
@@ -90,8 +93,8 @@ static const char decision_sql[] =
     "last_receipt,n::bigint,bytes::bigint,left_out::bigint," MS("opened_at") "," MS("closed_at") ","
     MS("decided_at") ",waited::float8,manifest_key,manifest_sha256,tags::jsonb,revision,"
     "keep_seconds::bigint,fired::jsonb,failed::jsonb,discarded_by,held::jsonb,joined::jsonb,"
-    MS("members_at") ",claim::bigint,partition::int,\"offset\"::bigint"
-    ROWS(U31, DECISION_COLUMNS) "ORDER BY decision,ord ON CONFLICT (decision) DO NOTHING";
+    MS("members_at") ",claim::bigint,partition::int,\"offset\"::bigint,\"of\"::jsonb"
+    ROWS(U32, DECISION_COLUMNS) "ORDER BY decision,ord ON CONFLICT (decision) DO NOTHING";
 
 #define MEMBER_COLUMNS "decision,role,position,receipt,sop,of"
 static const char member_sql[] =
@@ -191,6 +194,54 @@ static const char delivery_finished_sql[] =
     ",min(" MS("at") ")" ROWS(U2, id ",at") "GROUP BY " id " ON CONFLICT (" id ") DO UPDATE SET"   \
     " state='dismissed',dismissed_at=LEAST(o.dismissed_at,EXCLUDED.dismissed_at)"
 
+#define DISMISSAL_COLUMNS "kind,id,by_user,why,at"
+static const char dismissal_sql[] =
+    "INSERT INTO dismissals AS o (" DISMISSAL_COLUMNS ") SELECT DISTINCT ON (kind,id) kind,id,"
+    "by_user,why," MS("at") ROWS(U5, DISMISSAL_COLUMNS) "ORDER BY kind,id,ord"
+    " ON CONFLICT (kind,id) DO NOTHING";
+
+/* Of a hold the newest word counts; all its records lie in one partition. */
+#define HOLD_SET_COLUMNS "hold,study,receipts,by_user,why,until,set_at,set_offset"
+static const char hold_set_sql[] =
+    "INSERT INTO holds AS o (" HOLD_SET_COLUMNS ") SELECT DISTINCT ON (hold) hold,study,"
+    "(SELECT array_agg(x) FROM jsonb_array_elements_text(receipts::jsonb) x),by_user,why,"
+    MS("until") "," MS("set_at") ",set_offset::bigint" ROWS(U8, HOLD_SET_COLUMNS)
+    "ORDER BY hold,set_offset::bigint DESC ON CONFLICT (hold) DO UPDATE SET study=EXCLUDED.study,"
+    "receipts=EXCLUDED.receipts,by_user=EXCLUDED.by_user,why=EXCLUDED.why,until=EXCLUDED.until,"
+    "set_at=EXCLUDED.set_at,set_offset=EXCLUDED.set_offset"
+    " WHERE COALESCE(o.set_offset,-1) < EXCLUDED.set_offset";
+
+#define HOLD_RELEASED_COLUMNS "hold,released_by,released_at,released_offset"
+static const char hold_released_sql[] =
+    "INSERT INTO holds AS o (" HOLD_RELEASED_COLUMNS ") SELECT DISTINCT ON (hold) hold,"
+    "released_by," MS("released_at") ",released_offset::bigint" ROWS(U4, HOLD_RELEASED_COLUMNS)
+    "ORDER BY hold,released_offset::bigint DESC ON CONFLICT (hold) DO UPDATE SET"
+    " released_by=EXCLUDED.released_by,released_at=EXCLUDED.released_at,"
+    "released_offset=EXCLUDED.released_offset"
+    " WHERE COALESCE(o.released_offset,-1) < EXCLUDED.released_offset";
+
+#define COMMAND_COLUMNS "command,type,study,decisions,rules,asked_at"
+static const char command_sql[] =
+    "INSERT INTO commands AS o (" COMMAND_COLUMNS ") SELECT DISTINCT ON (command) command,type,"
+    "study,decisions::jsonb,rules::jsonb," MS("asked_at") ROWS(U6, COMMAND_COLUMNS)
+    "ORDER BY command,ord ON CONFLICT (command) DO UPDATE SET type=EXCLUDED.type,"
+    "study=EXCLUDED.study,decisions=EXCLUDED.decisions,rules=EXCLUDED.rules,"
+    "asked_at=EXCLUDED.asked_at WHERE o.type IS NULL";
+
+/* The newest answer: a command that is asked twice is answered twice. */
+#define ANSWERED_COLUMNS "command,outcome,answered_at"
+static const char answered_sql[] =
+    "INSERT INTO commands AS o (" ANSWERED_COLUMNS ") SELECT DISTINCT ON (command) command,outcome,"
+    MS("answered_at") ROWS(U3, ANSWERED_COLUMNS) "ORDER BY command,answered_at::bigint DESC"
+    " ON CONFLICT (command) DO UPDATE SET outcome=EXCLUDED.outcome,"
+    "answered_at=EXCLUDED.answered_at WHERE o.answered_at IS NULL"
+    " OR o.answered_at < EXCLUDED.answered_at";
+
+#define RECEIPT_STATE_SQL(word)                                                                    \
+    "INSERT INTO receipts AS o (receipt,state) SELECT DISTINCT receipt,'" word "'::receipt_state"  \
+    ROWS(U1, "receipt") "ORDER BY receipt ON CONFLICT (receipt) DO UPDATE"                         \
+    " SET state='" word "' WHERE o.state < '" word "'"
+
 #define VOID_COLUMNS "topic,partition,\"offset\",type,id,claim,newest_claim,at"
 static const char void_sql[] =
     "INSERT INTO void_choices (" VOID_COLUMNS ") SELECT topic,partition::int,\"offset\"::bigint,"
@@ -213,7 +264,7 @@ static const char rejected_sql[] =
 const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
     [PLAN_RECEIPT] = {"receipt", RECEIPT_COLUMNS, 20, receipt_sql},
     [PLAN_ASSOCIATION] = {"association", ASSOCIATION_COLUMNS, 7, association_sql},
-    [PLAN_DECISION] = {"decision", DECISION_COLUMNS, 31, decision_sql},
+    [PLAN_DECISION] = {"decision", DECISION_COLUMNS, 32, decision_sql},
     [PLAN_MEMBER] = {"member", MEMBER_COLUMNS, 6, member_sql},
     [PLAN_TASK_ASKED] = {"task asked", TASK_COLUMNS, 10, TASK_SQL("asked")},
     [PLAN_TASK_REQUESTED] = {"task requested", TASK_COLUMNS, 10, TASK_SQL("requested")},
@@ -232,6 +283,13 @@ const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
                              DISMISSED_SQL("tasks", "task", "task_state")},
     [PLAN_DELIVERY_DISMISSED] = {"delivery dismissed", "delivery,at", 2,
                                  DISMISSED_SQL("deliveries", "delivery", "delivery_state")},
+    [PLAN_DISMISSAL] = {"dismissal", DISMISSAL_COLUMNS, 5, dismissal_sql},
+    [PLAN_HOLD_SET] = {"hold set", HOLD_SET_COLUMNS, 8, hold_set_sql},
+    [PLAN_HOLD_RELEASED] = {"hold released", HOLD_RELEASED_COLUMNS, 4, hold_released_sql},
+    [PLAN_COMMAND] = {"command", COMMAND_COLUMNS, 6, command_sql},
+    [PLAN_ANSWERED] = {"command answered", ANSWERED_COLUMNS, 3, answered_sql},
+    [PLAN_CONDEMNED] = {"object condemned", "receipt", 1, RECEIPT_STATE_SQL("condemned")},
+    [PLAN_DELETED] = {"object deleted", "receipt", 1, RECEIPT_STATE_SQL("deleted")},
     [PLAN_VOID] = {"void choice", VOID_COLUMNS, 8, void_sql},
     [PLAN_EVENT] = {"event", EVENT_COLUMNS, 6, event_sql},
     [PLAN_REJECTED] = {"rejected", REJECTED_COLUMNS, 9, rejected_sql},

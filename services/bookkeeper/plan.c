@@ -233,7 +233,8 @@ static void plan_series_decided(struct plan *p, const struct event_series_decide
           real(p, d->waited), d->manifest.key, d->manifest.sha256, json_pairs(p, &d->tags),
           d->revision, number(p, d->keep), json_pairs(p, &d->fired), json_pairs(p, &d->failed),
           d->discarded_by, json_held(p, &d->held), json_strings(p, &d->joined), NULL,
-          number(p, claim), number(p, r->partition), number(p, r->offset));
+          number(p, claim), number(p, r->partition), number(p, r->offset),
+          d->of.n ? json_strings(p, &d->of) : NULL);
     want_manifest(p, d->decision, &d->manifest);
     plan_asked(p, &d->tasks, &d->deliveries, r);
 }
@@ -250,7 +251,7 @@ static void plan_study_decided(struct plan *p, const struct event_study_decided 
           number(p, r->timestamp), NULL, d->manifest.key, d->manifest.sha256,
           json_pairs(p, &d->tags), d->revision, number(p, d->keep), json_pairs(p, &none),
           json_pairs(p, &none), d->discarded_by, json_held(p, &d->held), json_strings(p, &rule),
-          NULL, number(p, claim), number(p, r->partition), number(p, r->offset));
+          NULL, number(p, claim), number(p, r->partition), number(p, r->offset), NULL);
     want_manifest(p, d->decision, &d->manifest);
     plan_asked(p, &d->tasks, &d->deliveries, r);
 }
@@ -317,6 +318,47 @@ static void plan_dismissed(struct plan *p, const struct event_note *n, const str
         k = PLAN_DELIVERY_DISMISSED;
     if (k != PLAN_KINDS)
         CELLS(p, k, n->name, number(p, r->timestamp));
+    CELLS(p, PLAN_DISMISSAL, n->kind ? n->kind : "", n->name, n->by, n->why,
+          number(p, r->timestamp));
+}
+
+/* One hold is known by its name, else by its study. */
+static const char *hold_name(const struct event *ev)
+{
+    return ev->note.name ? ev->note.name : ev->note.study ? ev->note.study : ev->id;
+}
+
+static void plan_hold_set(struct plan *p, const struct event *ev, const struct kafka_record *r)
+{
+    const struct event_note *n = &ev->note;
+    CELLS(p, PLAN_HOLD_SET, hold_name(ev), n->study,
+          n->receipts.n ? json_strings(p, &n->receipts) : NULL, n->by, n->why, time_ms(p, n->until),
+          number(p, r->timestamp), number(p, r->offset));
+}
+
+static void plan_hold_released(struct plan *p, const struct event *ev, const struct kafka_record *r)
+{
+    CELLS(p, PLAN_HOLD_RELEASED, hold_name(ev), ev->note.by, number(p, r->timestamp),
+          number(p, r->offset));
+}
+
+static void plan_command(struct plan *p, const struct event *ev, const struct kafka_record *r)
+{
+    const struct event_command *c = &ev->command;
+    CELLS(p, PLAN_COMMAND, c->command, event_type_name(ev->type), c->study,
+          c->decisions.n ? json_strings(p, &c->decisions) : NULL,
+          c->rules.n ? json_strings(p, &c->rules) : NULL, number(p, r->timestamp));
+}
+
+static void plan_answered(struct plan *p, const struct event_note *n, const struct kafka_record *r)
+{
+    CELLS(p, PLAN_ANSWERED, n->command, n->outcome, number(p, r->timestamp));
+}
+
+static void plan_receipts(struct plan *p, enum plan_kind k, const struct event_note *n)
+{
+    for (size_t i = 0; i < n->receipts.n; i++)
+        CELLS(p, k, n->receipts.items[i]);
 }
 
 static void plan_rejected(struct plan *p, const struct event_record_rejected *x,
@@ -370,6 +412,40 @@ static void plan_void(struct plan *p, const struct event *ev, int64_t claim, int
           number(p, r->timestamp));
 }
 
+/* What a record of the event topic, or a command, changes; the record itself is kept as well. */
+static void plan_note(struct plan *p, const struct event *ev, const struct kafka_record *r)
+{
+    switch (ev->type) {
+    case EVENT_DISMISSED:
+        plan_dismissed(p, &ev->note, r);
+        return;
+    case EVENT_HOLD_SET:
+        plan_hold_set(p, ev, r);
+        return;
+    case EVENT_HOLD_RELEASED:
+        plan_hold_released(p, ev, r);
+        return;
+    case EVENT_COMMAND_COMPLETE:
+    case EVENT_COMMAND_REROUTE:
+    case EVENT_COMMAND_REPLAY:
+    case EVENT_COMMAND_CANCEL:
+    case EVENT_COMMAND_RETRY:
+        plan_command(p, ev, r);
+        return;
+    case EVENT_COMMAND_ANSWERED:
+        plan_answered(p, &ev->note, r);
+        return;
+    case EVENT_OBJECT_CONDEMNED:
+        plan_receipts(p, PLAN_CONDEMNED, &ev->note);
+        return;
+    case EVENT_OBJECT_DELETED:
+        plan_receipts(p, PLAN_DELETED, &ev->note);
+        return;
+    default:
+        return;
+    }
+}
+
 static void plan_body(struct plan *p, const struct event *ev, int64_t claim,
                       const struct kafka_record *r)
 {
@@ -416,11 +492,8 @@ static void plan_body(struct plan *p, const struct event *ev, int64_t claim,
         return;
     case EVENT_CONFIG_CURRENT:
         return;
-    case EVENT_DISMISSED:
-        plan_dismissed(p, &ev->note, r);
-        plan_event(p, ev, r);
-        return;
     default:
+        plan_note(p, ev, r);
         plan_event(p, ev, r);
         return;
     }

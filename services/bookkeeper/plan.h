@@ -32,13 +32,20 @@ enum plan_kind {
     PLAN_DELIVERY_FINISHED,
     PLAN_TASK_DISMISSED,
     PLAN_DELIVERY_DISMISSED,
+    PLAN_DISMISSAL,
+    PLAN_HOLD_SET,
+    PLAN_HOLD_RELEASED,
+    PLAN_COMMAND,
+    PLAN_ANSWERED,
+    PLAN_CONDEMNED,
+    PLAN_DELETED,
     PLAN_VOID,
     PLAN_EVENT,
     PLAN_REJECTED,
     PLAN_KINDS
 };
 
-#define PLAN_COLUMNS 31
+#define PLAN_COLUMNS 32
 
 struct plan_kind_info {
     const char *name, *columns; /* comma-separated, as the planner fills them */

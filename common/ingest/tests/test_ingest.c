@@ -2,6 +2,7 @@
  * broker, up and down. */
 #include "testkit/testkit.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -526,6 +527,97 @@ static void neither_kafka_nor_outbox_is_no_success(void **state)
     assert_int_equal(count("instances/"), 1);
 }
 
+/* ---- the record once more ---- */
+
+static int rebuild(const char *key, struct event *ev, struct err *e)
+{
+    static const char *const extras[] = {"OperatorsName"};
+    struct str record = STR_INIT;
+    int r = ingest_rebuild(&record, store, key, "/talaria/t/cleaner/1", extras, 1, e);
+    if (r == 0 && event_decode(ev, record.data, record.len, arena, e))
+        fail_msg("%s", e->text);
+    str_free(&record);
+    return r;
+}
+
+static void the_record_can_be_rebuilt_from_the_object(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    const struct made large = {.sop = SOP, .study = "1.2.3", .series = "1.2.3.1", .pixels = 300000};
+    const struct made *const cases[] = {&good, &large};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        /* the larger one went to the store while it arrived */
+        open_folder((struct ingest_options){.stream_above = 100000});
+        assert_int_equal(give(cases[i], SOP, &e).outcome, INGEST_STORED);
+        struct event was = next_event(), is;
+        while (was.stored.size < (int64_t)cases[i]->pixels)
+            was = next_event();
+        if (rebuild(was.stored.key, &is, &e))
+            fail_msg("%s", e.text);
+        const char *const pairs[][2] = {
+            {is.id, was.id},
+            {is.source, "/talaria/t/cleaner/1"},
+            {is.stored.receipt, was.stored.receipt},
+            {is.stored.key, was.stored.key},
+            {is.stored.sha256, was.stored.sha256},
+            {is.stored.study, was.stored.study},
+            {is.stored.series, was.stored.series},
+            {is.stored.sop, was.stored.sop},
+            {is.stored.sop_class, was.stored.sop_class},
+            {is.stored.syntax, was.stored.syntax},
+            {is.stored.association, was.stored.association},
+            {is.stored.source.name, was.stored.source.name},
+            {is.stored.source.label, was.stored.source.label},
+            {is.stored.calling_ae, was.stored.calling_ae},
+            {is.stored.called_ae, was.stored.called_ae},
+            {is.stored.peer, was.stored.peer},
+            {is.stored.received_at, was.stored.received_at},
+            {tag(&is, "Modality"), "CT"},
+            {tag(&is, "OperatorsName"), "Nurse^A"},
+            {tag(&is, "SenderAET"), "CT1"},
+        };
+        for (size_t k = 0; k < ARRAY_LEN(pairs); k++)
+            assert_string_equal(pairs[k][0], pairs[k][1]);
+        assert_int_equal(is.stored.size, was.stored.size);
+        close_all();
+    }
+    open_folder((struct ingest_options){0});
+}
+
+static void what_is_not_whole_gets_no_record(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    open_folder((struct ingest_options){0});
+    assert_int_equal(give(&good, SOP, &e).outcome, INGEST_STORED);
+    struct event ev = next_event();
+    struct str object = STR_INIT;
+    assert_int_equal(objstore_get(store, ev.stored.key, &object, 1 << 20, &e), 0);
+    static const char *const elsewhere = "instances/aa/1.2.3/1.2.3.1/1.2.3.4.0123456789abcdef.dcm";
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", folder, ev.stored.key);
+    struct event is;
+    const size_t lengths[] = {0, 100, 132, 300, object.len - 1};
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) { /* torn */
+        assert_int_equal(file_replace(path, object.data, lengths[i], 0640, &e), 0);
+        assert_int_equal(rebuild(ev.stored.key, &is, &e), -1);
+        assert_int_equal(e.kind, ERR_REJECT);
+    }
+    object.data[object.len - 1] ^= 1; /* one bit */
+    assert_int_equal(file_replace(path, object.data, object.len, 0640, &e), 0);
+    assert_int_equal(rebuild(ev.stored.key, &is, &e), -1);
+    assert_int_equal(e.kind, ERR_REJECT);
+    object.data[object.len - 1] ^= 1;
+    /* whole, under another key */
+    assert_int_equal(objstore_put_bytes(store, elsewhere, object.data, object.len, &e), 0);
+    assert_int_equal(rebuild(elsewhere, &is, &e), -1);
+    assert_int_equal(e.kind, ERR_REJECT);
+    assert_int_equal(rebuild("instances/aa/none.dcm", &is, &e), -1);
+    assert_int_equal(e.code, ENOENT);
+    str_free(&object);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -543,6 +635,8 @@ int main(void)
         TEST(without_kafka_the_outbox_keeps_the_records),
         TEST(what_an_earlier_run_left_is_announced_and_rubbish_stays),
         TEST(neither_kafka_nor_outbox_is_no_success),
+        TEST(the_record_can_be_rebuilt_from_the_object),
+        TEST(what_is_not_whole_gets_no_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

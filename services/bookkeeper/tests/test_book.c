@@ -48,7 +48,7 @@ static int empty(void **state)
     assert_int_equal(pg_exec(look,
                              "TRUNCATE positions, receipts, studies, series, decisions,"
                              " members, void_choices, tasks, deliveries, delivery_members,"
-                             " associations, events, rejected",
+                             " associations, events, rejected, holds, dismissals, commands",
                              &e),
                      0);
     return 0;
@@ -394,6 +394,58 @@ static void test_tasks_events_and_the_rest_reach_their_tables(void **state)
         assert_string_equal(cluster_one(look, table[i].sql), table[i].want);
 }
 
+static void test_holds_commands_and_deletions_reach_their_tables(void **state)
+{
+    (void)state;
+    const char *pair[] = {"r1", "r2"}, *of[] = {"dec1"}, *rule[] = {"ai"};
+    struct event set = {.type = EVENT_HOLD_SET,
+                        .note = {.name = "h1",
+                                 .study = "1.2",
+                                 .by = "eva",
+                                 .why = "research",
+                                 .until = "2099-01-01T00:00:00Z"}};
+    struct event some = {.type = EVENT_HOLD_SET,
+                         .note = {.name = "h2", .receipts = {pair, 2}, .by = "eva"}};
+    struct event freed = {.type = EVENT_HOLD_RELEASED, .note = {.name = "h1", .by = "bob"}};
+    struct event held = {.type = EVENT_DISMISSED,
+                         .note = {.kind = "held", .name = "dec1/ai", .by = "eva", .why = "no"}};
+    struct event replay = {
+        .type = EVENT_COMMAND_REPLAY,
+        .command = {.command = "c1", .study = "1.2", .decisions = {of, 1}, .rules = {rule, 1}}};
+    struct event answer = {.type = EVENT_COMMAND_ANSWERED,
+                           .note = {.command = "c1", .outcome = "done"}};
+    struct event condemned = {.type = EVENT_OBJECT_CONDEMNED,
+                              .note = {.name = "r1", .receipts = {pair, 2}}};
+    struct event deleted = {.type = EVENT_OBJECT_DELETED,
+                            .note = {.name = "r1", .receipts = {pair, 1}}};
+    /* the answer before what it answers; a deletion before its instance */
+    feed(EVENT,
+         (struct event[]){answer, set, some, freed, set, held, condemned, deleted, condemned}, NULL,
+         9);
+    struct event first = stored("r1");
+    feed(INSTANCE, (struct event[]){first, replay}, NULL, 2);
+    static const struct {
+        const char *sql, *want;
+    } table[] = {
+        {"SELECT string_agg(hold, ' ' ORDER BY hold) FROM standing_holds", "h1 h2"},
+        {"SELECT by_user || why || released_by || (until > now()) FROM holds WHERE hold='h1'",
+         "evaresearchbobtrue"},
+        {"SELECT receipts FROM holds WHERE hold='h2'", "{r1,r2}"},
+        {"SELECT concat(kind, id, by_user, why) FROM dismissals", "helddec1/aievano"},
+        {"SELECT type || study || decisions || rules || outcome || (answered_at IS NOT NULL)"
+         " FROM commands",
+         "command.replay1.2[\"dec1\"][\"ai\"]donetrue"},
+        {"SELECT string_agg(receipt || state, ' ' ORDER BY receipt) FROM receipts",
+         "r1deleted r2condemned"},
+        {"SELECT study FROM receipts WHERE receipt='r1'", "1.2"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        assert_string_equal(cluster_one(look, table[i].sql), table[i].want);
+    feed(EVENT, &freed, NULL, 1);
+    assert_string_equal(cluster_one(look, "SELECT string_agg(hold, ' ') FROM standing_holds"),
+                        "h2");
+}
+
 static void test_postgres_away_then_back(void **state)
 {
     (void)state;
@@ -422,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_bad_record_is_named_and_neighbours_stay_out, empty),
         cmocka_unit_test_setup(test_a_missing_manifest_is_awaited_then_marked, empty),
         cmocka_unit_test_setup(test_tasks_events_and_the_rest_reach_their_tables, empty),
+        cmocka_unit_test_setup(test_holds_commands_and_deletions_reach_their_tables, empty),
         cmocka_unit_test_setup(test_postgres_away_then_back, empty),
     };
     return cmocka_run_group_tests(tests, start, stop);

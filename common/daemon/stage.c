@@ -542,6 +542,7 @@ static int connect(struct runner *r, struct err *e)
     char group[TOPIC_NAME];
     const struct kafka_options *o = &r->daemon->kafka;
     struct kafka_group g = {.group = topics_group(group, r->daemon->settings->site, r->stage->name),
+                            .gather_ms = r->stage->gather_ms,
                             .member = r->daemon->owner,
                             .topics = r->topics,
                             .n_topics = r->n_inputs,

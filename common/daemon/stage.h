@@ -58,6 +58,9 @@ struct stage {
     const char *inputs[8]; /* topic nouns, NULL-terminated */
     const char *journal;   /* noun or NULL */
     int64_t memory_ms; /* how far (log time) before the floor the fold starts; STAGE_FROM_START */
+    /* > 0: the broker gathers input for so long before it answers a fetch (struct kafka_group); for
+     * stages that need not see each record at once. */
+    int gather_ms;
 
     /* ---- record stages ---- */
     void *(*open)(const struct stage_partition *p);

@@ -207,13 +207,16 @@ static void committed(rd_kafka_t *rk, rd_kafka_resp_err_t k, rd_kafka_topic_part
 
 /* ---- life ---- */
 
+#define IDLE_FETCH_MS 500 /* how long the broker holds a fetch that finds nothing */
+
 static rd_kafka_conf_t *consumer_conf(const struct kafka_options *o, const struct kafka_group *g,
                                       struct err *e)
 {
-    char session[16], heartbeat[16];
+    char session[16], heartbeat[16], wait[16];
     int ms = g->session_timeout_ms ? g->session_timeout_ms : SESSION_MS;
     snprintf(session, sizeof session, "%d", ms);
     snprintf(heartbeat, sizeof heartbeat, "%d", ms / 4);
+    snprintf(wait, sizeof wait, "%d", g->gather_ms ? g->gather_ms : IDLE_FETCH_MS);
     const struct kafka_setting s[] = {
         {"group.id", g->group, false},
         {"group.instance.id", g->member && *g->member ? g->member : NULL, false},
@@ -226,10 +229,11 @@ static rd_kafka_conf_t *consumer_conf(const struct kafka_options *o, const struc
         {"enable.partition.eof", "true", false},
         {"isolation.level", "read_uncommitted", false},
         {"coordinator.query.interval.ms", "1000", false},
-        {"fetch.wait.max.ms", "500", false},
+        {"fetch.wait.max.ms", wait, false},
+        {"fetch.min.bytes", g->gather_ms ? "262144" : "1", false},
         /* small buffers; without the short pauses full ones would cost half a second each */
         {"queued.min.messages", "2000", false},
-        {"queued.max.messages.kbytes", "2048", false},
+        {"queued.max.messages.kbytes", g->gather_ms ? "8192" : "2048", false},
         {"fetch.message.max.bytes", "262144", false},
         {"fetch.max.bytes", "2097152", false},
         {"fetch.error.backoff.ms", "20", false},

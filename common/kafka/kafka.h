@@ -106,6 +106,9 @@ struct kafka_group {
     const char *const *topics;
     size_t n_topics;
     int session_timeout_ms; /* 0 = 8000 */
+    /* > 0: the broker gathers records for so long before it answers a fetch (or until 256 KB are there), which
+     * saves it most of its work for a busy topic; 0: every record comes at once. */
+    int gather_ms;
     /* Only ownership and commits: nothing is fetched (the partitions stay paused). */
     bool assign_only;
     /* Called inside kafka_poll. assigned sets start of each (default: committed; KAFKA_START is

@@ -6,6 +6,7 @@
 #ifndef LEDGER_LEDGER_H
 #define LEDGER_LEDGER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -57,6 +58,25 @@ struct ledger_balances {
     int64_t receipts, deliveries;
 };
 int ledger_balances(struct pg *c, struct ledger_balances *out, struct err *e) MUST_CHECK;
+/* Both balances and every open state with its count and oldest age: {"balanced":…,"balances":…,"states":…} */
+int ledger_sheet(struct pg *c, struct str *out, struct err *e) MUST_CHECK;
+
+/* ---- holds and dismissals ---- */
+
+/* One hold as the ledger knows it, with the number of its receipts that were chosen for deletion
+ * ("condemned"): those the hold came too late for. */
+int ledger_hold(struct pg *c, struct str *out, const char *hold, struct err *e) MUST_CHECK;
+/* All that stand, the newest first (≤ 500). */
+int ledger_holds(struct pg *c, struct str *out, struct err *e) MUST_CHECK;
+/* Does it stand? ERR_REJECT, 404: the ledger does not know it (yet). */
+int ledger_hold_stands(struct pg *c, bool *stands, const char *hold, struct err *e) MUST_CHECK;
+
+/* May this task, delivery or held entry ("decision" or "decision/rule") be dismissed? ERR_REJECT with
+ * code 404: unknown; 409: it has not ended, or it ended well. *study (≤ 128 bytes): its study or "". */
+int ledger_dismissable(struct pg *c, char study[129], const char *kind, const char *id,
+                       struct err *e) MUST_CHECK;
+int ledger_dismissed(struct pg *c, bool *dismissed, const char *kind, const char *id,
+                     struct err *e) MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,8 @@ struct gateway {
     struct configs_publisher publisher;
     /* The revision that this process has read from Kafka's pointer. */
     void (*newest)(void *arg, char out[CONFIGS_REVISION]);
+    /* Appends a record to the event topic and waits for its acknowledgement. */
+    int (*write)(void *arg, const struct event *ev, struct err *e);
     void *arg;
     char token_sha256[HASH_SHA256_HEX]; /* "": no token is asked for */
     struct row_strings hosts; /* further names accepted in Host; IP addresses always are */
@@ -51,6 +53,11 @@ void api_study(struct call *c);
 void api_series(struct call *c);
 void api_deliveries(struct call *c);
 void api_events(struct call *c);
+void api_ledger(struct call *c);
+void api_holds(struct call *c);
+void api_holds_post(struct call *c);
+void api_holds_delete(struct call *c);
+void api_dismissals_post(struct call *c);
 void api_config_get(struct call *c);
 void api_config_put(struct call *c);
 void api_config_check(struct call *c);

@@ -31,6 +31,17 @@ static int write_config(void *arg, const struct event *current, const struct eve
     return rc;
 }
 
+static int write_event(void *arg, const struct event *ev, struct err *e)
+{
+    struct daemon *d = arg;
+    struct outputs o = daemon_outputs(d);
+    int rc = outputs_event(&o, "event", -1, NULL, ev, -1, e);
+    if (rc == 0)
+        rc = daemon_write(d, &o, e);
+    outputs_free(&o);
+    return rc;
+}
+
 static void newest(void *arg, char out[CONFIGS_REVISION])
 {
     const struct config_snapshot *s = daemon_config(arg);
@@ -107,6 +118,7 @@ static int start(struct daemon *d, struct err *e)
         (struct gateway){.pool = pool_new(s->common.database, (size_t)s->database_connections),
                          .publisher = {daemon_store(d), write_config, d},
                          .newest = newest,
+                         .write = write_event,
                          .arg = d,
                          .hosts = s->hosts};
     if (read_token(&c->gateway, s->api_token_file, e) != 0 ||

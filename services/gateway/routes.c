@@ -25,6 +25,11 @@ const struct route routes[] = {
     {"GET", "/api/v1/series/{series}", api_series, false},
     {"GET", "/api/v1/deliveries", api_deliveries, false},
     {"GET", "/api/v1/events", api_events, false},
+    {"GET", "/api/v1/ledger", api_ledger, false},
+    {"GET", "/api/v1/holds", api_holds, false},
+    {"POST", "/api/v1/holds", api_holds_post, false},
+    {"DELETE", "/api/v1/holds/{hold}", api_holds_delete, false},
+    {"POST", "/api/v1/dismissals", api_dismissals_post, false},
     {"GET", "/api/v1/config", api_config_get, false},
     {"PUT", "/api/v1/config", api_config_put, false},
     {"POST", "/api/v1/config/check", api_config_check, false},
@@ -174,6 +179,8 @@ static const char *title_of(int status)
         return "Not found";
     case 405:
         return "Method not allowed";
+    case 409:
+        return "Conflict";
     case 412:
         return "Precondition failed";
     case 413:

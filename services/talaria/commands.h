@@ -5,6 +5,7 @@
 #include "talaria/cli.h"
 
 extern const struct command command_up, command_down, command_logs, command_status, command_studies,
-    command_study, command_send, command_apply, command_export, command_topics, command_help;
+    command_study, command_send, command_apply, command_export, command_topics, command_ledger,
+    command_help;
 
 #endif

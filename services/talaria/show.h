@@ -20,6 +20,8 @@ void show_joined(struct str *out, const json_t *array, const char *between);
 
 /* status: the whole of /api/v1/status. */
 void show_status(struct str *out, const json_t *status, bool bold);
+/* ledger: the whole of /api/v1/ledger. */
+void show_ledger(struct str *out, const json_t *sheet, bool bold);
 /* A page of /api/v1/studies. */
 void show_studies(struct str *out, const json_t *page, bool bold);
 /* One study: what happened to it, in the order of time. */

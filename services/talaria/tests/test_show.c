@@ -175,12 +175,40 @@ static void test_status(void **state)
     json_decref(j);
 }
 
+static void test_ledger(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *balanced, *receipts, *say;
+    } cases[] = {{"true", "0", "The ledger adds up."},
+                 {"false", "3", "THE LEDGER DOES NOT ADD UP."}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[500];
+        struct str out = STR_INIT;
+        snprintf(text, sizeof text,
+                 "{\"balanced\":%s,\"balances\":{\"receipts\":%s,\"deliveries\":0},\"states\":["
+                 "{\"state\":\"delivery open\",\"count\":7,\"oldestSeconds\":3725.5},"
+                 "{\"state\":\"delivery failed\",\"count\":2,\"oldestSeconds\":0.0}]}",
+                 cases[i].balanced, cases[i].receipts);
+        json_t *j = parse(text);
+        show_ledger(&out, j, false);
+        assert_non_null(strstr(out.data, cases[i].say));
+        assert_non_null(strstr(out.data, "1 h 2 min"));
+        snprintf(text, sizeof text, "receipts    %s", cases[i].receipts);
+        assert_non_null(strstr(out.data, text));
+        assert_non_null(strstr(out.data, "delivery failed  2"));
+        json_decref(j);
+        str_free(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times),         cmocka_unit_test(test_study_delivered),
         cmocka_unit_test(test_study_open),    cmocka_unit_test(test_study_ended),
         cmocka_unit_test(test_nothing_of_it), cmocka_unit_test(test_status),
+        cmocka_unit_test(test_ledger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

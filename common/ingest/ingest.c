@@ -18,7 +18,7 @@ METRIC_COUNTER(flagged, "talaria_instances_flagged_total",
 METRIC_HISTOGRAM(store_seconds, "talaria_ingest_store_seconds",
                  "From the last dataset byte to stable storage.", "", metric_seconds_instance);
 
-#define POOL_ITEMS     64
+#define POOL_ITEMS     32 /* with their bodies at most 34 MB */
 #define POOL_BODY_KEEP (1 << 20)
 #define FAILED_HOLD_MS 2000 /* after a failed write no association is taken for this long */
 

@@ -124,7 +124,13 @@ static void collect_tags(pair_vec *v, const struct ingest_item *item, const stru
 static bool fit_tags(pair_vec *v)
 {
     struct str text = STR_INIT;
-    size_t total = 0, *sizes = mem_zalloc((v->n + 1) * sizeof *sizes);
+    size_t total = 0;
+    for (size_t i = 0; i < v->n; i++)
+        total += strlen(v->items[i].name) + 6 * strlen(v->items[i].value) + strlen("\"\":\"\",");
+    if (total <= TAGS_ENCODED_MAX) /* all but odd ones */
+        return false;
+    size_t *sizes = mem_zalloc((v->n + 1) * sizeof *sizes);
+    total = 0;
     for (size_t i = 0; i < v->n; i++) {
         str_clear(&text);
         str_json(&text, v->items[i].value, strlen(v->items[i].value));

@@ -72,12 +72,17 @@ def own_kafka(tmp_folder):
 
 @pytest.fixture
 def tmp_folder(run_folder, request):
-    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[:60]
-    folder = run_folder / f"{name}-tmp"
+    folder = run_folder / f"{_label(request.node.name)}-tmp"
     folder.mkdir()
     yield folder
     if not _failed(request):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _label(name):
+    """A folder name of a test; the end of its name has its parameters."""
+    name = "".join(c if c.isalnum() else "-" for c in name)
+    return name if len(name) <= 70 else f"{name[:30]}-{name[-39:]}"
 
 
 _count = 0
@@ -87,8 +92,7 @@ def make_site(kafka, postgres, run_folder, request):
     global _count
     _count += 1
     name = f"t{_count:03d}"
-    label = "".join(c if c.isalnum() else "-" for c in request.node.name)[:50]
-    return Site(name, kafka, postgres, run_folder / f"{name}-{label}")
+    return Site(name, kafka, postgres, run_folder / f"{name}-{_label(request.node.name)}")
 
 
 def finish_site(site, request):
@@ -129,6 +133,7 @@ def pytest_runtest_makereport(item):
     outcome = yield
     if outcome.get_result().failed:
         item.failed = True
+        item.getparent(pytest.Module).failed = True  # for a site that a whole file shares
 
 
 def pytest_sessionfinish(session):

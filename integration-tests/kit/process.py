@@ -24,13 +24,14 @@ class Process:
         self.folder = folder
         self.env = {**KEPT, "LANG": "C.UTF-8", **SANITIZERS, **(env or {})}
         self.log_path = folder / f"{name}.log"
-        self.popen, self.asked = None, False
+        self.popen, self.asked, self.starts = None, False, 0
         self.codes = []  # of every end so far
 
     def start(self, **env):
         assert not self.alive(), f"{self.name} runs already"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.asked = False
+        self.starts += 1
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,
@@ -49,6 +50,11 @@ class Process:
         self.codes.append(code)
         self.asked = False
         return code
+
+    def ended_by_itself(self):
+        """It was started, nobody asked it to stop, and it runs no more."""
+        return self.popen is not None and not self.asked and self.popen.poll() is not None \
+            and len(self.codes) < self.starts
 
     def signal(self, number):
         os.kill(self.pid, number)

@@ -1,6 +1,7 @@
 """A site of its own for each test: topics, database, store, ports, services."""
 import json
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 
@@ -11,7 +12,7 @@ from kit import senders
 from kit.compare import identities
 from kit.paths import BIN
 from kit.ports import free_port
-from kit.process import KEPT, SANITIZERS, Process, Service
+from kit.process import KEPT, SANITIZERS, TERM_CODES, Process, Service
 from kit.sink import Sink
 from kit.wait import within
 
@@ -25,6 +26,7 @@ class Site:
         self.store = folder / "store"
         self.dicom, self.web = free_port(), free_port()
         self.services, self.others = {}, []
+        self.closing, self.supervisor = threading.Event(), None
         self._connection = None
         folder.mkdir(parents=True)
         self.store.mkdir()
@@ -42,7 +44,7 @@ class Site:
                 "store": f"file:{self.store}"}
         if name == "receiver":
             base.update(bind="127.0.0.1", port=self.dicom)
-        if name in ("bookkeeper", "gateway"):
+        if name in ("bookkeeper", "cleaner", "gateway"):
             base.update(database=self.postgres.dsn(self.database))
         if name == "gateway":
             base.update(listen=f"127.0.0.1:{self.web}")
@@ -57,6 +59,18 @@ class Site:
         for s in started:
             s.ready()
         return started[0] if len(started) == 1 else started
+
+    def supervise(self):
+        """From now on a service that ends by itself with another code than 0 is started again, as every
+        supervisor does. What a sanitizer ended is left: that is a complaint."""
+        def watch():
+            while not self.closing.wait(0.1):
+                for service in list(self.services.values()):
+                    if service.ended_by_itself() and service.popen.returncode not in (0, *TERM_CODES, -6):
+                        service.start()
+
+        self.supervisor = threading.Thread(target=watch, daemon=True)
+        self.supervisor.start()
 
     def __getattr__(self, name):
         """site.receiver is the first receiver."""
@@ -207,6 +221,9 @@ class Site:
         """Stops everything; the complaints, which fail the test: sanitizer reports, exits other than 0 on
         TERM, hangs. A service that the test killed is not asked."""
         complaints = []
+        self.closing.set()
+        if self.supervisor:
+            self.supervisor.join()
         for service in self.services.values():
             service.ask_to_stop()  # all at once: each drains by itself
         for service in self.services.values():

@@ -254,9 +254,7 @@ static int write_all(struct book *b, const struct plan_position *after, struct e
         return -1;
     if (FAILPOINT("bookkeeper.before-commit"))
         return err_set(e, ERR_RETRY, 0, "failpoint");
-    if (pg_exec(b->pg, "COMMIT", e) != 0)
-        return -1;
-    return FAILPOINT("bookkeeper.committed") ? err_set(e, ERR_RETRY, 0, "failpoint") : 0;
+    return pg_exec(b->pg, "COMMIT", e); /* then the skeleton's bookkeeper.committed */
 }
 
 static int plan_batch(struct book *b, struct plan_position *after,

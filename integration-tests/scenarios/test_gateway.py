@@ -64,8 +64,14 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
     site.settled(uid, 2, "failed")
     document, faults, seen = Document(), [], set()
     etag, body = current(site)
-    right = {"study": uid, "series": series}
+    right = {"study": uid, "series": series, "hold": "a-hold"}
+    failed = site.value("SELECT delivery FROM deliveries WHERE state = 'failed'")
+    because = {"why": "a test"}
     bodies = {"putConfig": [body, {"rules": 7}, b"{"], "checkConfig": [body, {"nonsense": 1}, b"", b"\xff"],
+              "setHold": [{"study": uid, **because}, {"study": uid}, {"receipts": ["x"], **because}, {}],
+              "releaseHold": [because],
+              "dismiss": [{"kind": "delivery", "id": failed, **because}, {"kind": "delivery", "id": "none", **because},
+                          {"kind": "person", "id": failed, **because}],
               "testRule": [{"rule": "tags.Modality == 'CT'", "tags": {"Modality": "CT"}}, {"rule": "tags."}, {}, []]}
     queries = {"listStudies": ["", "?q=DEMO", "?state=failed&limit=1", "?limit=x", "?limit=501", "?cursor=nonsense",
                                "?state=nonsense", "?q=%25%27%22%5C", "?q=%FF%FE"],
@@ -87,17 +93,19 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
             if "{" in template:
                 for wrong in ("1.2.3", "%2e%2e", "x'y", "%00", "a" * 3000, "%FF"):
                     check(method, template, template.format(study=wrong, series=wrong))
+        path = template.format(**right)
         for data in bodies.get(name, ()):
-            check(method, template, template, data, Content_Type="application/json", If_Match=etag)
-            check(method, template, template, data, Content_Type="text/plain", If_Match=etag)
-            check(method, template, template, data, Content_Type="application/json", If_Match='"99-000000000000"')
+            for kind, match in (("application/json", etag), ("text/plain", etag), ("application/json", '"99-0"')):
+                check(method, template, path, data, Content_Type=kind, If_Match=match, Idempotency_Key="a-hold")
         if method == "PUT":
-            check(method, template, template, body, Content_Type="application/json")
+            check(method, template, path, body, Content_Type="application/json")
+        if method == "DELETE":
+            check(method, template, template.format(hold="nothing"), because, Content_Type="application/json")
         if method != "GET":
-            check(method, template, template, b" " * (5 << 20), Content_Type="application/json")
+            check(method, template, path, b" " * (5 << 20), Content_Type="application/json")
     assert not faults, "\n".join(faults)
     for method, template, operation in document.operations():
-        assert (method, template, 200) in seen, f"{method} {template} never answered 200"
+        assert any((method, template, s) in seen for s in (200, 201)), f"{method} {template} never answered 200"
         if "404" in operation["responses"]:
             assert (method, template, 404) in seen, f"{method} {template} never answered 404"
     assert {s for _, _, s in seen} >= {200, 400, 404, 412, 413, 415, 422, 428}

@@ -26,7 +26,7 @@ say sent "$(printf 'by storescu as DEMO to TALARIA at 127.0.0.1:%s in %s s' "$TA
 
 /usr/bin/python3 "$here/show.py" "http://127.0.0.1:$TALARIA_PORT_WEB" "$study" ||
     die "the study did not come to its end" "States: deploy/local/status.sh" \
-        "Logs: bin/talaria logs, or $var/log/{receiver,router,dispatcher,bookkeeper,gateway}/current"
+        "Logs: bin/talaria logs, or $var/log/{receiver,router,dispatcher,bookkeeper,cleaner,gateway}/current"
 
 gateway=''
 [ "$TALARIA_PORT_WEB" = 8000 ] || gateway="TALARIA_GATEWAY=http://127.0.0.1:$TALARIA_PORT_WEB "

@@ -11,7 +11,7 @@ fi
 # TERM leaves its runsv processes alone, and starts none again
 ! runsvdir_alive || kill -TERM "$(cat "$var/run/runsvdir.pid")"
 rm -f "$var/run/runsvdir.pid"
-for name in gateway bookkeeper dispatcher receiver router target postgres kafka; do
+for name in gateway cleaner bookkeeper dispatcher receiver router target postgres kafka; do
     sv status "$svdir/$name" >/dev/null 2>&1 || continue
     began=$EPOCHREALTIME
     if sv -w 30 force-shutdown "$svdir/$name" >/dev/null 2>&1; then

@@ -1,7 +1,7 @@
 # Sourced after env.sh: the table of what runs on one machine.
 # shellcheck shell=bash
-services=(kafka postgres target receiver router dispatcher bookkeeper gateway)
-ours=(receiver router dispatcher bookkeeper gateway)
+services=(kafka postgres target receiver router dispatcher bookkeeper cleaner gateway)
+ours=(receiver router dispatcher bookkeeper cleaner gateway)
 
 is_ours() { [[ " ${ours[*]} " == *" $1 "* ]]; }
 
@@ -14,7 +14,7 @@ settings() {
     echo "TALARIA_ADMIN=127.0.0.1:$(port "$1")"
     case $1 in
     receiver) echo "TALARIA_PORT=$TALARIA_PORT_DICOM" ;;
-    bookkeeper) echo "TALARIA_DATABASE=$database" ;;
+    bookkeeper | cleaner) echo "TALARIA_DATABASE=$database" ;;
     gateway)
         echo "TALARIA_DATABASE=$database"
         echo "TALARIA_LISTEN=127.0.0.1:$TALARIA_PORT_WEB"

@@ -17,8 +17,8 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-/* Any number that no other application uses in the same database. */
-#define LOCK "7401902644"
+/* Unlike those of the migrations (…643) and of publishing a configuration (…644). */
+#define LOCK "7401902651"
 enum { PAGE = 100 };
 
 METRIC_COUNTER(deleted_objects, "talaria_cleaner_deleted_objects_total", "Objects deleted.",

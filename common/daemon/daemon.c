@@ -334,7 +334,7 @@ static void fill(struct daemon *d)
     d->kafka = s->kafka;
     d->kafka.brokers = s->brokers;
     d->kafka.client_id = d->owner;
-    d->kafka.linger_ms = d->service->linger_ms;
+    d->kafka.linger_ms = (int)d->settings->linger_ms;
 }
 
 static int asked(const struct service *s, enum settings_mode mode)

@@ -31,6 +31,7 @@ struct daemon_settings {
     const char *instance;       /* default: host name */
     const char *brokers;        /* 127.0.0.1:9092 */
     struct kafka_options kafka; /* the other Kafka keys; brokers, client_id, linger are filled in */
+    int64_t linger_ms;       /* of the producer; 0 = send at once */
     int64_t session_seconds; /* of every group: how long a crashed member keeps its partitions; 8 */
     const char *store;       /* file:var/store */
     const char *database;    /* libpq connection string; "" = none */
@@ -68,7 +69,6 @@ struct service {
     const struct stage *const *stages;                 /* NULL-terminated or NULL */
     const struct daemon_part *const *parts;            /* NULL-terminated or NULL */
     bool without_kafka, without_store, without_config; /* not needed by this service */
-    int linger_ms;
 };
 
 /* The whole life of the process; returns the exit status. */

@@ -40,7 +40,7 @@ class Site:
 
     def service(self, name, instance="1", **settings):
         """A service of this site, not started. settings: its keys, camelCase as in its reference."""
-        base = {"site": self.name, "instance": f"{name}-{instance}", "brokers": self.kafka.brokers,
+        base = {"site": self.name, "instance": instance, "brokers": self.kafka.brokers,
                 "store": f"file:{self.store}"}
         if name == "receiver":
             base.update(bind="127.0.0.1", port=self.dicom)

@@ -1,5 +1,6 @@
 """What goes away comes back, and nothing that was acknowledged is lost or sent where it was already."""
 import subprocess
+import threading
 import time
 
 import pytest
@@ -99,6 +100,65 @@ def test_a_receiver_that_is_killed_over_its_outbox_loses_and_doubles_nothing(own
     assert sink.identities() == compare.identities(tmp_folder)
     assert len(sink.arrived) == 4
     assert site.unbalanced(uid) == []
+
+
+# ---- workers that hang and come back: zombies ----
+
+def other(site, name):
+    """A second worker of that kind, ready."""
+    return site.service(name, "2").start().ready()
+
+
+def test_a_router_that_hung_and_comes_back_decides_nothing_twice(site, tmp_folder):
+    sink = site.sink()
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    other(site, "router")
+    site.supervise()
+    for seed in range(30, 34):
+        assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=2)) == [0, 0]
+    site.router.freeze()
+    for seed in range(30, 34):
+        site.settled(study.uid(seed, "study"), 2, seconds=60)
+    site.router.thaw()
+    for seed in range(34, 38):
+        assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=2)) == [0, 0]
+    for seed in range(30, 38):
+        uid = study.uid(seed, "study")
+        assert len(site.settled(uid, 2, seconds=60)["decisions"]) == 1
+        assert site.unbalanced(uid) == []
+    assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 16
+    site.router.ready(30)
+
+
+def test_a_dispatcher_that_hung_in_a_delivery_and_comes_back_is_on_record(site, tmp_folder):
+    frozen = threading.Event()
+
+    def answer(n, sop):
+        if n == 2:
+            site.dispatcher.freeze()
+            frozen.set()
+        return 0
+
+    sink = site.sink(answer=answer)
+    site.up(config.document({"pacs": config.dicom(sink.port)}))
+    paths = study.study(tmp_folder, seed=40, slices=5)
+    assert send_exactly(site.dicom, paths) == [0] * 5
+    assert frozen.wait(20)
+    second = other(site, "dispatcher")
+    site.supervise()
+    uid = study.uid(40, "study")
+    delivery, = site.settled(uid, 5, seconds=60)["deliveries"]
+    site.dispatcher.thaw()
+    site.dispatcher.ready(30)
+    second.ready(30)
+    assert send_exactly(site.dicom, study.study(tmp_folder / "later", seed=41, slices=2)) == [0, 0]
+    site.settled(study.uid(41, "study"), 2, seconds=60)
+    assert sink.identities() == compare.identities(tmp_folder)
+    again = len(sink.arrived) - 7
+    # what the first sent and never recorded, and what it still sends when it wakes, each at most once more
+    assert 0 < delivery["members"]["repeated"] and again <= 5
+    assert site.unbalanced(uid) == [] and site.unbalanced(study.uid(41, "study")) == []
+    assert len(site.ledger_study(uid)["deliveries"]) == 1
 
 
 # ---- the database ----

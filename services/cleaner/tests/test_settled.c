@@ -102,6 +102,10 @@ static const struct {
                                                    " ('c2','c1','d1','1','m1','delivered',now()-"
                                                    "interval '4 d')",
      "r1 r2"},
+    {"restart failed and was dismissed",
+     FAILED CHILD("state,finished_at,dismissed_at",
+                  "'dismissed',now()-interval '4 d',now()-interval '4 d'"),
+     "r1 r2"},
     {"a resend of what was delivered failed",
      CHILD("state,finished_at", "'failed',now()-interval '4 d'"), ""},
     {"task under way", "UPDATE tasks SET state='started',finished_at=NULL", ""},
@@ -142,6 +146,10 @@ static const struct {
      "(decision,kind,study,decided_at,manifest_key,claim,partition,\"offset\") VALUES"
      " ('x2','series','1',now()-interval '9 d','m2',0,0,9)",
      ""},
+    {"a decision of another study names it",
+     REPLAY("[]") "UPDATE decisions SET study='2' WHERE decision='x1';"
+                  "INSERT INTO members VALUES ('x1','member',0,'r1','s1',NULL)",
+     "r2"},
     {"a later window's task over all of the series is under way",
      REPLAY("[]") "INSERT INTO tasks (task,state,decision,study,series,manifest_key) VALUES"
                   " ('t9','asked','x1','1','1.1','union')",

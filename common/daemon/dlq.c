@@ -1,7 +1,10 @@
 /* A record that cannot be worked, whole, for the topic dlq. */
+#include <stdio.h>
+
 #include "base/arena.h"
 #include "base/mem.h"
 #include "daemon/daemon_priv.h"
+#include "event/topics.h"
 
 static char *base64(struct arena *a, struct slice in)
 {
@@ -67,4 +70,24 @@ int dlq_append(struct outputs *out, const struct kafka_record *r, const struct r
     }
     arena_free(a);
     return result;
+}
+
+int stage_reject(struct outputs *out, const struct stage_record *r, const struct daemon *d,
+                 const char *stage, int64_t claim, const struct err *why, struct err *e)
+{
+    char topic[TOPIC_NAME], type[96];
+    struct kafka_record k = {
+        .topic = topics_name(topic, daemon_settings(d)->site, r->noun),
+        .partition = r->partition,
+        .offset = r->offset,
+        .timestamp = r->timestamp,
+        .key = r->key,
+        .value = r->value,
+    };
+    struct rejected rejected = {stage, claim, 1};
+    snprintf(type, sizeof type, "talaria.%s.v1", event_type_name(r->type));
+    k.headers[k.n_headers++] = (struct kafka_header){"ce_type", slice_of(type)};
+    if (r->study.p)
+        k.headers[k.n_headers++] = (struct kafka_header){"study", r->study};
+    return dlq_append(out, &k, &rejected, why, e);
 }

@@ -45,6 +45,10 @@ struct stage_record {
  * e: undecodable. */
 const struct event *stage_event(const struct stage_record *r, struct arena *a, struct err *e);
 
+/* Appends the record, whole, to out for dlq: for what journal_record cannot use (record says REJECT). */
+int stage_reject(struct outputs *out, const struct stage_record *r, const struct daemon *d,
+                 const char *stage, int64_t claim, const struct err *why, struct err *e) MUST_CHECK;
+
 enum stage_verdict {
     STAGE_DONE,
     STAGE_RETRY,  /* the record comes again after a pause (a resource is away) */

@@ -2,12 +2,15 @@
 #include "dispatcher/dispatch.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "dispatcher/status.h"
 
-#define EXPIRES_MS     (INT64_C(150) * 24 * 3600 * 1000) /* formats.md: before retention takes it */
-#define MEMBERS_MAX    5000000
+#define MEMBERS_MAX 5000000
+#define REASON_MAX  160 /* kept of the reason of a failed attempt */
+#define LOOK_MS     1000
 
 struct entry {
     struct delivery d; /* first: a struct delivery * is an entry */
@@ -24,6 +27,7 @@ struct entry {
 struct lane {
     char *target;
     struct entry *head, *tail;
+    int64_t idle_until; /* nothing in it can start before, unless something happens */
     UT_hash_handle hh;
 };
 
@@ -35,25 +39,27 @@ struct ended {
 
 struct dispatch {
     int32_t partition;
-    int64_t claim, floor;
+    int64_t claim, floor, expire_ms;
     struct entry *open; /* by id */
     struct lane *lanes;
     struct ended *ended;
     struct entry *dirty;
 };
 
-struct dispatch *dispatch_new(int32_t partition, int64_t claim, int64_t floor)
+struct dispatch *dispatch_new(int32_t partition, int64_t claim, int64_t floor, int64_t expire_ms)
 {
     struct dispatch *d = mem_zalloc(sizeof *d);
     d->partition = partition;
     d->claim = claim;
     d->floor = floor;
+    d->expire_ms = expire_ms > 0 ? expire_ms : DISPATCH_EXPIRE_MS;
     return d;
 }
 
 static void entry_free(struct entry *x)
 {
     mem_free(x->strings);
+    mem_free(x->d.reason);
     mem_free(x->d.states);
     mem_free(x);
 }
@@ -142,6 +148,7 @@ static void lane_add(struct dispatch *d, struct entry *x)
         HASH_ADD_KEYPTR(hh, d->lanes, l->target, strlen(l->target), l);
     }
     x->lane = l;
+    l->idle_until = 0;
     struct entry *after = l->tail; /* requests come in order: this loop hardly ever runs */
     while (after && goes_before(x, after))
         after = after->previous;
@@ -224,6 +231,7 @@ static void requested(struct dispatch *d, const struct event_delivery_requested 
     x->d.members = r->members < 0 ? 0 : r->members > MEMBERS_MAX ? MEMBERS_MAX : r->members;
     x->d.states = mem_zalloc((size_t)x->d.members);
     x->d.priority = r->priority;
+    x->d.revision = r->revision ? strtoll(r->revision, NULL, 10) : 0; /* "<number>-<hash>" */
     x->d.not_before = clock_parse_rfc3339(r->not_before);
     x->d.not_after = clock_parse_rfc3339(r->not_after);
     x->requested_at = timestamp;
@@ -239,17 +247,33 @@ struct delivery *dispatch_find(struct dispatch *d, const char *id)
     return x ? &x->d : NULL;
 }
 
+/* Still open, as an attempt says: the answer did not come (status 0), or it was a refusal that may
+ * pass. */
+static uint8_t still_open(uint8_t state, int64_t status)
+{
+    if (MEMBER_STATE(state) != MEMBER_OPEN)
+        return state;
+    if (status == 0)
+        return state | MEMBER_UNKNOWN;
+    bool last = status <= UINT16_MAX && status_class((uint16_t)status) == STATUS_ONCE_MORE;
+    return last ? state | MEMBER_TRIED : state;
+}
+
 static void progress(struct delivery *x, const struct event_delivery_progress *p)
 {
-    if (p->attempt > x->begun)
+    if (p->attempt > x->begun) {
         x->begun = p->attempt;
+        x->lost++; /* until it says something */
+    }
+    if (p->outcomes.n > 0)
+        x->lost = 0;
     for (size_t i = 0; i < p->outcomes.n; i++) {
         const struct event_member_outcome *o = rows_at(struct event_member_outcome, &p->outcomes, i);
         if (o->position < 0 || o->position >= x->members)
             continue;
         uint8_t *s = &x->states[o->position];
-        if (o->state == MEMBER_OPEN) /* the peer's answer did not come: said by the attempt itself */
-            *s |= MEMBER_STATE(*s) == MEMBER_OPEN ? MEMBER_UNKNOWN : 0;
+        if (o->state == MEMBER_OPEN)
+            *s = still_open(*s, o->status);
         else if (MEMBER_STATE(*s) == MEMBER_OPEN || MEMBER_STATE(*s) == MEMBER_FAILED)
             *s = (uint8_t)o->state; /* what has been delivered stays so, whoever reports later */
     }
@@ -258,12 +282,20 @@ static void progress(struct delivery *x, const struct event_delivery_progress *p
 static void attempted(struct dispatch *d, struct delivery *x,
                       const struct event_delivery_attempted *a)
 {
-    if (a->attempt > x->attempts)
+    if (a->attempt > x->attempts) {
         x->attempts = a->attempt;
+        x->ended++;
+    }
     if (a->attempt > x->begun)
         x->begun = a->attempt;
+    x->lost = 0;
     int64_t due = clock_parse_rfc3339(a->next_due);
     x->next_due = due < 0 ? 0 : due;
+    mem_free(x->reason);
+    x->reason = a->reason && *a->reason ? mem_strndup(a->reason, strnlen(a->reason, REASON_MAX)) : NULL;
+    /* an attempt of an owner before us may end while ours is under way */
+    if (x->phase == DELIVERY_RUNNING || (x->phase == DELIVERY_RECORDING && a->attempt < x->running))
+        return;
     x->phase = DELIVERY_SETTLING;
     mark_dirty(d, (struct entry *)x);
 }
@@ -284,6 +316,7 @@ static void command(struct dispatch *d, struct delivery *x, enum event_type type
         x->cancelled = true;
     else
         x->next_due = 0;
+    ((struct entry *)x)->lane->idle_until = 0;
     if (x->phase == DELIVERY_WAITING)
         mark_dirty(d, (struct entry *)x);
 }
@@ -355,28 +388,63 @@ void dispatch_opened(struct dispatch *d)
 
 /* ---- schedule ---- */
 
+static bool startable(const struct delivery *y, int64_t now, bool off_peak)
+{
+    return y->phase == DELIVERY_WAITING && !((const struct entry *)y)->dirty &&
+           y->next_due <= now && y->not_before <= now &&
+           (y->priority != PRIORITY_OFFPEAK || off_peak);
+}
+
+/* When an entry that cannot start now is worth another look. */
+static int64_t look_again(const struct delivery *y, int64_t now)
+{
+    int64_t due = y->next_due > y->not_before ? y->next_due : y->not_before;
+    return due > now ? due : now + LOOK_MS;
+}
+
+/* The first of the lane that may start. A lane of thousands that all wait is not walked each time. */
+static struct delivery *first_of(struct lane *l, int64_t now, bool off_peak,
+                                 dispatch_allows allows, void *arg)
+{
+    int64_t idle = now + LOOK_MS;
+    if (l->idle_until > now || !l->head || !allows(arg, l->target, ""))
+        return NULL;
+    for (struct entry *x = l->head; x; x = x->next) {
+        struct delivery *y = &x->d;
+        if (!startable(y, now, off_peak)) {
+            int64_t again = look_again(y, now);
+            idle = again < idle ? again : idle;
+            continue;
+        }
+        if (!*y->patient || allows(arg, l->target, y->patient))
+            return y;
+        idle = now; /* its patient's turn ends at any time */
+    }
+    l->idle_until = idle;
+    return NULL;
+}
+
 struct delivery *dispatch_next(struct dispatch *d, int64_t now, bool off_peak,
                                dispatch_allows allows, void *arg)
 {
-    for (struct lane *l = d->lanes; l; l = l->hh.next)
-        for (struct entry *x = l->head; x; x = x->next) {
-            const struct delivery *y = &x->d;
-            if (y->phase != DELIVERY_WAITING || x->dirty || y->next_due > now ||
-                y->not_before > now || (y->priority == PRIORITY_OFFPEAK && !off_peak))
-                continue;
-            if (allows(arg, l->target, y->patient))
-                return &x->d;
-            if (!*y->patient || !allows(arg, l->target, "")) /* not only this patient: the lane is full */
-                break;
-        }
-    return NULL;
+    struct delivery *x = NULL;
+    for (struct lane *l = d->lanes; l && !x; l = l->hh.next)
+        x = first_of(l, now, off_peak, allows, arg);
+    return x;
 }
 
 int64_t dispatch_begin(struct dispatch *d, struct delivery *x)
 {
     (void)d;
     x->phase = DELIVERY_RUNNING;
-    return x->attempts + 1;
+    x->running = (x->begun > x->attempts ? x->begun : x->attempts) + 1;
+    return x->running;
+}
+
+void dispatch_not_begun(struct dispatch *d, struct delivery *x)
+{
+    (void)d;
+    x->phase = DELIVERY_WAITING;
 }
 
 void dispatch_count(const struct delivery *x, int64_t counts[MEMBER_CANCELLED + 1])
@@ -396,11 +464,12 @@ int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *o
     clock_rfc3339(due, now + end->retry_ms);
     struct event ev = {.type = EVENT_DELIVERY_ATTEMPTED,
                        .attempted = {.delivery = x->id,
-                                     .attempt = x->attempts + 1,
+                                     .attempt = x->running,
                                      .owner = owner,
                                      .open = end->open,
                                      .reason = end->reason,
                                      .next_due = end->open ? due : NULL}};
+    x->phase = DELIVERY_RECORDING;
     return outputs_event(out, "delivery", d->partition, x->key, &ev, -1, e);
 }
 
@@ -455,37 +524,55 @@ static int end_all(struct dispatch *d, struct delivery *x, enum event_outcome ou
     return put_finished(d, x, outcome, rest, reason, out, e);
 }
 
-static bool expired(const struct entry *x, int64_t now)
+static bool expired(const struct entry *x, int64_t now, int64_t expire_ms)
 {
-    return (x->d.not_after >= 0 && now > x->d.not_after) || now - x->requested_at > EXPIRES_MS;
+    return (x->d.not_after >= 0 && now > x->d.not_after) || now - x->requested_at > expire_ms;
 }
 
-void dispatch_expire(struct dispatch *d, int64_t now)
+void dispatch_expire(struct dispatch *d, int64_t now, dispatch_attempts attempts, void *arg)
 {
-    for (struct entry *x = d->open; x; x = x->hh.next)
-        if (x->d.phase == DELIVERY_WAITING && expired(x, now))
-            mark_dirty(d, x);
+    for (const struct lane *l = d->lanes; l; l = l->hh.next) {
+        bool gone = l->head && attempts(arg, &l->head->d) == 0;
+        for (struct entry *x = l->head; x; x = x->next)
+            if (x->d.phase == DELIVERY_WAITING && (gone || expired(x, now, d->expire_ms)))
+                mark_dirty(d, x);
+    }
+}
+
+static int settle_open(struct dispatch *d, struct entry *x, int64_t now, int64_t attempts,
+                       struct outputs *out, struct err *e)
+{
+    struct delivery *y = &x->d;
+    char why[REASON_MAX + 64];
+    if (y->cancelled)
+        return end_all(d, y, OUTCOME_CANCELLED, MEMBER_CANCELLED, "cancelled", now, out, e);
+    if (expired(x, now, d->expire_ms))
+        return end_all(d, y, OUTCOME_EXPIRED, MEMBER_FAILED, "expired", now, out, e);
+    if (attempts == 0)
+        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "the target is not configured", now, out, e);
+    if (attempts > 0 && y->ended >= attempts && y->phase == DELIVERY_SETTLING) {
+        snprintf(why, sizeof why, "after %d attempts: %s", (int)y->ended,
+                 y->reason ? y->reason : "members stayed open");
+        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, why, now, out, e);
+    }
+    if (y->lost >= DISPATCH_LOST_MAX) {
+        snprintf(why, sizeof why, "%d attempts in a row ended without a word", (int)y->lost);
+        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, why, now, out, e);
+    }
+    y->phase = DELIVERY_WAITING;
+    x->lane->idle_until = 0;
+    return 0;
 }
 
 static int settle_one(struct dispatch *d, struct entry *x, int64_t now, int64_t attempts,
                       struct outputs *out, struct err *e)
 {
     int64_t c[MEMBER_CANCELLED + 1];
-    struct delivery *y = &x->d;
-    dispatch_count(y, c);
-    if (c[MEMBER_OPEN] == 0)
-        return put_finished(d, y, c[MEMBER_FAILED] ? OUTCOME_FAILED : OUTCOME_DELIVERED,
-                            MEMBER_FAILED, c[MEMBER_FAILED] ? "some members failed" : NULL, out, e);
-    if (y->cancelled)
-        return end_all(d, y, OUTCOME_CANCELLED, MEMBER_CANCELLED, "cancelled", now, out, e);
-    if (expired(x, now))
-        return end_all(d, y, OUTCOME_EXPIRED, MEMBER_FAILED, "expired", now, out, e);
-    if (attempts == 0)
-        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "the target is not configured", now, out, e);
-    if (y->attempts >= attempts && y->phase == DELIVERY_SETTLING)
-        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "every attempt failed", now, out, e);
-    y->phase = DELIVERY_WAITING;
-    return 0;
+    dispatch_count(&x->d, c);
+    if (c[MEMBER_OPEN])
+        return settle_open(d, x, now, attempts, out, e);
+    return put_finished(d, &x->d, c[MEMBER_FAILED] ? OUTCOME_FAILED : OUTCOME_DELIVERED,
+                        MEMBER_FAILED, c[MEMBER_FAILED] ? "some members failed" : NULL, out, e);
 }
 
 int dispatch_settle(struct dispatch *d, int64_t now, dispatch_attempts attempts, void *arg,
@@ -498,7 +585,7 @@ int dispatch_settle(struct dispatch *d, int64_t now, dispatch_attempts attempts,
         x->dirty = false;
         x->dirty_next = NULL;
         bool decidable = x->d.phase == DELIVERY_WAITING || x->d.phase == DELIVERY_SETTLING;
-        if (decidable && settle_one(d, x, now, attempts(arg, x->d.target), out, e))
+        if (decidable && settle_one(d, x, now, attempts(arg, &x->d), out, e))
             return -1;
         x = next;
     }

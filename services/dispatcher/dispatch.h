@@ -18,28 +18,49 @@
 
 struct dispatch;
 
-enum delivery_phase { DELIVERY_WAITING, DELIVERY_RUNNING, DELIVERY_SETTLING, DELIVERY_ENDING };
+enum delivery_phase {
+    DELIVERY_WAITING,
+    DELIVERY_RUNNING,
+    DELIVERY_RECORDING, /* the attempt has ended, its record is not yet read back */
+    DELIVERY_SETTLING,
+    DELIVERY_ENDING,
+};
 
-/* Member states as kept: enum event_member_state, with this bit: an earlier attempt's outcome is
- * unknown, so success will be called repeated. */
+/* Member states as kept: enum event_member_state, with these bits. UNKNOWN: an earlier attempt's
+ * outcome is unknown, so success will be called repeated. TRIED: it was refused once with a status
+ * that is worth one more try, and no more. */
 #define MEMBER_UNKNOWN 0x80
-#define MEMBER_STATE(byte) ((enum event_member_state)((byte) & 0x7f))
+#define MEMBER_TRIED   0x40
+#define MEMBER_STATE(byte) ((enum event_member_state)((byte) & 0x3f))
 
 /* How many outcomes an attempt may leave unrecorded when its process dies (see dispatch_journal). */
 #define DISPATCH_BATCH 500
+
+/* Attempts in a row that began, recorded nothing and never ended: such a delivery ends the process
+ * that works on it, and fails visibly. */
+#define DISPATCH_LOST_MAX 10
+
+#define DISPATCH_EXPIRE_MS (INT64_C(150) * 24 * 3600 * 1000) /* formats.md: before retention takes it */
 
 struct delivery {
     const char *id, *target, *study, *patient, *manifest, *manifest_sha256;
     const char *calling_ae, *called_ae, *peer, *key;
     int64_t offset; /* of its request */
-    int64_t members, attempts, begun, next_due, not_before, not_after;
+    int64_t members, next_due, not_before, not_after;
+    int64_t attempts; /* number of the newest attempt that ended; ended: how many did */
+    int64_t begun;    /* … that began */
+    int64_t running;  /* … that this owner began */
+    int64_t revision; /* number of the configuration that asked for it */
+    int32_t ended, lost;
     int priority;
     enum delivery_phase phase;
     bool cancelled;
+    char *reason;    /* why the newest attempt failed; NULL */
     uint8_t *states; /* [members] */
 };
 
-struct dispatch *dispatch_new(int32_t partition, int64_t claim, int64_t floor);
+/* expire_ms: what is open for so long ends; 0 = DISPATCH_EXPIRE_MS. */
+struct dispatch *dispatch_new(int32_t partition, int64_t claim, int64_t floor, int64_t expire_ms);
 void dispatch_free(struct dispatch *d);
 
 /* One record of the journal, in order. folding: it stands before our claim. */
@@ -49,8 +70,8 @@ void dispatch_journal(struct dispatch *d, const struct event *ev, int64_t offset
 /* The fold is over: attempts that had begun and not ended left outcomes unknown. */
 void dispatch_opened(struct dispatch *d);
 
-/* May this target take another attempt now? Asked for the best due delivery of each target.
- * patient: hash of the delivery's patient, "" if unknown. */
+/* May this target take another attempt now? patient: hash of the delivery's patient, "" if unknown or
+ * if the question is about the target alone. */
 typedef bool (*dispatch_allows)(void *arg, const char *target, const char *patient);
 /* The next delivery to start, or NULL. Urgent before normal before off-peak (only in its hours), then
  * by offset. */
@@ -58,6 +79,8 @@ struct delivery *dispatch_next(struct dispatch *d, int64_t now, bool off_peak,
                                dispatch_allows allows, void *arg);
 /* The caller starts an attempt: returns its number. */
 int64_t dispatch_begin(struct dispatch *d, struct delivery *x);
+/* It could not be started after all. */
+void dispatch_not_begun(struct dispatch *d, struct delivery *x);
 struct delivery *dispatch_find(struct dispatch *d, const char *id);
 
 /* How an attempt went, as its thread tells it. */
@@ -72,13 +95,16 @@ int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *o
                            const struct attempt_end *end, int64_t now, struct outputs *out,
                            struct err *e) MUST_CHECK;
 /* Appends what ends deliveries that are settled: the failed outcomes of what stayed open, and the choice.
- * attempts(arg, target): how many attempts the target's configuration grants; 0 = not configured. */
-typedef int64_t (*dispatch_attempts)(void *arg, const char *target);
+ * attempts(arg, delivery): how many attempts the target's configuration grants; 0 = not configured;
+ * DISPATCH_NOT_YET: the configuration known here is older than the request. */
+#define DISPATCH_NOT_YET (-1)
+typedef int64_t (*dispatch_attempts)(void *arg, const struct delivery *x);
 int dispatch_settle(struct dispatch *d, int64_t now, dispatch_attempts attempts, void *arg,
                     struct outputs *out, struct err *e) MUST_CHECK;
 
-/* Looks for deliveries past their time; call it every few seconds, dispatch_settle ends them. */
-void dispatch_expire(struct dispatch *d, int64_t now);
+/* Looks for deliveries past their time or without a target; call it every few seconds,
+ * dispatch_settle ends them. */
+void dispatch_expire(struct dispatch *d, int64_t now, dispatch_attempts attempts, void *arg);
 
 /* The oldest offset still needed. */
 int64_t dispatch_floor(const struct dispatch *d, int64_t position);

@@ -2,6 +2,7 @@
 #include "dispatcher/dispatch_stage.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -21,6 +22,7 @@ struct part {
     struct jobs *jobs;
     bool opened;
     int64_t expired_ms;
+    struct outputs notes; /* made while records are read, written with the next tick */
 };
 
 static int start_jobs(struct daemon *d, struct err *e)
@@ -37,23 +39,70 @@ static void stop_jobs(struct daemon *d)
 
 const struct daemon_part dispatch_jobs = {.name = "jobs", .start = start_jobs, .stop = stop_jobs};
 
+static const struct dispatcher_settings *settings_of(const struct part *me)
+{
+    return (const struct dispatcher_settings *)daemon_settings(me->info.daemon);
+}
+
 static void *open_partition(const struct stage_partition *p)
 {
     struct part *me = mem_zalloc(sizeof *me);
     me->info = *p;
-    me->core = dispatch_new(p->partition, p->claim, p->floor);
+    me->core = dispatch_new(p->partition, p->claim, p->floor, settings_of(me)->expire_seconds * 1000);
     me->jobs = daemon_context(p->daemon);
+    me->notes = daemon_outputs(p->daemon);
     return me;
 }
 
 static void close_partition(void *state)
 {
     struct part *me = state;
-    const struct dispatcher_settings *s =
-        (const struct dispatcher_settings *)daemon_settings(me->info.daemon);
-    jobs_abandon(me->jobs, me->info.partition, s->stop_seconds * 1000);
+    jobs_abandon(me->jobs, me->info.partition, settings_of(me)->stop_seconds * 1000);
     dispatch_free(me->core);
+    outputs_free(&me->notes);
     mem_free(me);
+}
+
+/* To dlq, whole. Read again after a crash it goes there again, under the same id. */
+static void reject(struct part *me, const struct stage_record *r, const struct err *why)
+{
+    struct err e = {0};
+    log_error("an undecodable record in delivery", LOG_ERR(why),
+              LOG_INT("partition", r->partition), LOG_INT("offset", r->offset));
+    if (r->offset >= me->info.floor &&
+        stage_reject(&me->notes, r, me->info.daemon, dispatch_stage.name, me->info.claim, why, &e))
+        log_error("rejected record cannot be described", LOG_ERR(&e));
+}
+
+/* Every command ends in an answer; one that is read again after a crash is answered again. */
+static void answer(struct part *me, const struct event_command *c, bool known)
+{
+    char id[EVENT_ID];
+    struct err e = {0};
+    snprintf(id, sizeof id, "%.150s.answered", c->command);
+    struct event ev = {.type = EVENT_COMMAND_ANSWERED,
+                       .id = id,
+                       .note = {.command = c->command,
+                                .name = c->delivery,
+                                .by = c->user,
+                                .why = c->reason,
+                                .study = c->study,
+                                .outcome = known ? "done" : "ignored",
+                                .text = known ? NULL : "no such delivery is open"}};
+    if (outputs_event(&me->notes, "event", -1, NULL, &ev, -1, &e))
+        log_error("an answer to a command could not be made", LOG_ERR(&e));
+}
+
+static void commanded(struct part *me, const struct stage_record *r, const struct event *ev,
+                      const struct delivery *x)
+{
+    if (r->offset < me->info.floor)
+        return;
+    if (x && ev->type == EVENT_COMMAND_CANCEL && x->phase == DELIVERY_RUNNING)
+        jobs_cancel(me->jobs, me->info.partition, x->id);
+    if (x && ev->type == EVENT_COMMAND_RETRY && !r->folding)
+        jobs_hurry(me->jobs, x->target);
+    answer(me, &ev->command, x != NULL);
 }
 
 static void journal_record(void *state, const struct stage_record *r, struct arena *a)
@@ -61,11 +110,22 @@ static void journal_record(void *state, const struct stage_record *r, struct are
     struct part *me = state;
     struct err e = {0};
     const struct event *ev = stage_event(r, a, &e);
-    if (ev)
-        dispatch_journal(me->core, ev, r->offset, r->timestamp, r->folding, r->is_void);
-    else
-        LOG_LIMITED(LOG_LEVEL_ERROR, "an undecodable record in delivery", LOG_ERR(&e),
-                    LOG_INT("partition", r->partition), LOG_INT("offset", r->offset));
+    if (!ev) {
+        reject(me, r, &e);
+        return;
+    }
+    dispatch_journal(me->core, ev, r->offset, r->timestamp, r->folding, r->is_void);
+    if ((ev->type == EVENT_COMMAND_CANCEL || ev->type == EVENT_COMMAND_RETRY) &&
+        ev->command.delivery)
+        commanded(me, r, ev, dispatch_find(me->core, ev->command.delivery));
+}
+
+/* The notes' records become the stage's outputs. */
+static void hand_over(struct outputs *notes, struct outputs *out)
+{
+    for (size_t i = 0; i < notes->records.n; i++)
+        *vec_push(&out->records) = notes->records.items[i];
+    vec_clear(&notes->records);
 }
 
 static void opened(void *state, struct outputs *out)
@@ -89,11 +149,14 @@ static bool allows(void *arg, const char *target, const char *patient)
     return jobs_allow(r->me->jobs, r->config, target, patient);
 }
 
-static int64_t attempts_of(void *arg, const char *target)
+/* A revision is "<number>-<hash>"; the built-in empty configuration has number 0. */
+static int64_t attempts_of(void *arg, const struct delivery *x)
 {
     const struct round *r = arg;
-    const struct config_target *t = config_target(r->config, target);
-    return t ? t->attempts : 0;
+    const struct config_target *t = config_target(r->config, x->target);
+    if (t)
+        return t->attempts;
+    return strtoll(r->config->revision, NULL, 10) < x->revision ? DISPATCH_NOT_YET : 0;
 }
 
 static int take_ended(struct part *me, int64_t now, struct outputs *out, struct err *e)
@@ -116,11 +179,11 @@ static void start_due(struct part *me, struct round *r, int64_t now)
     bool off_peak = config_off_peak(&r->config->defaults, now);
     while ((x = dispatch_next(me->core, now, off_peak, allows, r))) {
         struct err e = {0};
-        if (jobs_start(me->jobs, me->info.partition, x, x->attempts + 1, &e)) {
+        if (jobs_start(me->jobs, me->info.partition, x, dispatch_begin(me->core, x), &e)) {
+            dispatch_not_begun(me->core, x);
             LOG_LIMITED(LOG_LEVEL_ERROR, "an attempt could not be started", LOG_ERR(&e));
             return;
         }
-        (void)dispatch_begin(me->core, x);
     }
 }
 
@@ -137,8 +200,9 @@ static void tick(void *state, int64_t log_now, bool caught_up, struct outputs *o
         me->expired_ms = clock_mono_ms();
         snprintf(text, sizeof text, "%d", (int)me->info.partition);
         metric_set(&open_deliveries, (double)dispatch_open(me->core), text);
-        dispatch_expire(me->core, log_now);
+        dispatch_expire(me->core, log_now, attempts_of, &r);
     }
+    hand_over(&me->notes, out);
     if (take_ended(me, log_now, out, &e) ||
         dispatch_settle(me->core, log_now, attempts_of, &r, out, &e))
         log_error("a record of a delivery could not be made", LOG_ERR(&e));

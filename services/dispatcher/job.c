@@ -155,6 +155,31 @@ bool jobs_allow(struct jobs *j, const struct config_snapshot *c, const char *tar
     return ok;
 }
 
+void jobs_hurry(struct jobs *j, const char *target)
+{
+    pthread_mutex_lock(&j->lock);
+    known(j, target)->breaker = (struct breaker){0};
+    pthread_mutex_unlock(&j->lock);
+    metric_set(&breaker_open, 0, target);
+}
+
+/* Caller holds the lock. */
+static void stop_job(struct job *x)
+{
+    x->stop = 1;
+    if (x->blocked)
+        dimse_wake(x->blocked);
+}
+
+void jobs_cancel(struct jobs *j, int32_t partition, const char *delivery)
+{
+    pthread_mutex_lock(&j->lock);
+    for (struct job *x = j->all; x; x = x->next)
+        if (x->partition == partition && !x->ended && strcmp(x->delivery, delivery) == 0)
+            stop_job(x);
+    pthread_mutex_unlock(&j->lock);
+}
+
 /* ---- recording ---- */
 
 static int write_outcomes(struct job *x, struct err *e)
@@ -397,11 +422,8 @@ void jobs_abandon(struct jobs *j, int32_t partition, int64_t wait_ms)
     struct job *x, *next;
     pthread_mutex_lock(&j->lock);
     for (x = j->all; x; x = x->next)
-        if (x->partition == partition && !x->ended) {
-            x->stop = 1;
-            if (x->blocked)
-                dimse_wake(x->blocked);
-        }
+        if (x->partition == partition && !x->ended)
+            stop_job(x);
     while (any_running(j, partition))
         if (pthread_cond_timedwait(&j->changed, &j->lock, &until))
             break;

@@ -22,6 +22,11 @@ bool jobs_allow(struct jobs *j, const struct config_snapshot *c, const char *tar
 int jobs_start(struct jobs *j, int32_t partition, const struct delivery *x, int64_t attempt,
                struct err *e) MUST_CHECK;
 
+/* A person asks again: the target's breaker is closed. */
+void jobs_hurry(struct jobs *j, const char *target);
+/* The delivery was cancelled: its attempt, if one is under way, ends soon. */
+void jobs_cancel(struct jobs *j, int32_t partition, const char *delivery);
+
 struct job_result {
     char delivery[40];
     char reason[256]; /* "" = nothing went wrong */

@@ -16,6 +16,8 @@
 
 #define HEAD_BYTES  (128 * 1024)
 #define CHUNK_BYTES (256 * 1024)
+#define RATE_BYTES  (64 * 1024) /* a second that a target must at least take, beyond its timeout */
+#define REPEATED    3           /* answers to the message before that are read over */
 
 struct ae_pair {
     char calling[DIMSE_AE], called[DIMSE_AE];
@@ -30,6 +32,9 @@ struct sending {
     bool *aboard;        /* per member: in the present association */
     struct dimse_proposal *proposals;
     unsigned n_proposals;
+    int64_t largest; /* bytes of the largest member aboard */
+    bool passed;     /* a member was refused for now: the attempt fails, but goes on */
+    struct err refusal;
     struct hash *hash;
     char *buffer;
     uint16_t message_id;
@@ -92,6 +97,7 @@ static void board(struct sending *s, int64_t first)
 {
     struct ae_pair pair = pair_of(s->t, transfer_member(s->t, first));
     s->n_proposals = 0;
+    s->largest = 0;
     for (int64_t i = 0; i < s->n; i++) {
         const struct manifest_member *m = transfer_member(s->t, i);
         s->aboard[i] = false;
@@ -102,6 +108,8 @@ static void board(struct sending *s, int64_t first)
             continue;
         s->aboard[i] = true;
         s->proposal[i] = (unsigned)p;
+        if (m->size > s->largest)
+            s->largest = m->size;
     }
 }
 
@@ -141,11 +149,9 @@ static int stream(struct sending *s, const struct manifest_member *m, struct obj
     return 0;
 }
 
-/* Waits for the answer to this message. 0: *status. */
-static int answer(struct sending *s, struct dimse_assoc *a, uint16_t *status, struct err *e)
+static int next_response(struct dimse_assoc *a, struct dimse_command *rsp, struct err *e)
 {
-    struct dimse_command rsp;
-    switch (dimse_next(a, &rsp, e)) {
+    switch (dimse_next(a, rsp, e)) {
     case DIMSE_COMMAND:
         break;
     case DIMSE_RELEASED:
@@ -155,30 +161,54 @@ static int answer(struct sending *s, struct dimse_assoc *a, uint16_t *status, st
     case DIMSE_LOST:
         return -1;
     }
-    if (rsp.field != DIMSE_C_STORE_RSP || rsp.message_id != s->message_id || rsp.has_dataset)
-        return err_set(e, ERR_RETRY, 0, "the answer belongs to another message");
-    *status = rsp.status;
+    if (rsp->field != DIMSE_C_STORE_RSP || rsp->has_dataset)
+        return err_set(e, ERR_RETRY, 0, "the peer sent something else than an answer");
     return 0;
 }
 
-/* Records an answered member. -1: the attempt ends. */
+/* Waits for the answer to this message. A peer that answers twice is borne: the first answer counts.
+ * 0: *status. */
+static int answer(struct sending *s, struct dimse_assoc *a, uint16_t *status, struct err *e)
+{
+    struct dimse_command rsp;
+    for (int i = 0; i <= REPEATED; i++) {
+        if (next_response(a, &rsp, e))
+            return err_wrap(e, "waiting for the answer");
+        *status = rsp.status;
+        if (rsp.message_id == s->message_id)
+            return 0;
+        if (rsp.message_id != (uint16_t)(s->message_id - 1))
+            break;
+    }
+    return err_set(e, ERR_RETRY, 0, "the answer belongs to another message");
+}
+
+/* Refused, but perhaps not for ever: the member stays open, and its status is on record. */
+static int refused(struct sending *s, int64_t i, uint16_t status)
+{
+    s->passed = true;
+    err_set(&s->refusal, ERR_RETRY, status, "%s", status_text(status));
+    return s->t->report(s->t, i, MEMBER_OPEN, status, status_text(status));
+}
+
+/* Records an answered member. 0: go on; 2: not with this peer, now; -1: the attempt ends. */
 static int take_status(struct sending *s, int64_t i, uint16_t status, struct err *e)
 {
     struct transfer *t = s->t;
     const char *text = status ? status_text(status) : NULL;
-    int r = 0;
-    switch (status_class(status)) {
-    case STATUS_STORED:
+    enum status_class class = status_class(status);
+    int r = 0, then = 0;
+    if (class == STATUS_STORED) {
         r = t->report(t, i, MEMBER_DELIVERED, status, text);
-        break;
-    case STATUS_NEVER:
+    } else if (class == STATUS_TRY_LATER) {
+        r = refused(s, i, status);
+        then = 2;
+    } else if (class == STATUS_ONCE_MORE && !(t->states[i] & MEMBER_TRIED)) {
+        r = refused(s, i, status);
+    } else {
         r = t->report(t, i, MEMBER_FAILED, status, text);
-        break;
-    case STATUS_TRY_LATER: /* stays open; a peer without resources is left alone until the next attempt */
-        err_set(e, ERR_RETRY, status, "%s", text);
-        return (status & 0xff00) == 0xA700 ? -1 : 0;
     }
-    return r ? err_set(e, ERR_RETRY, 0, "outcomes could not be recorded") : 0;
+    return r ? err_set(e, ERR_RETRY, 0, "outcomes could not be recorded") : then;
 }
 
 /* The object cannot be sent, ever: this member fails, the others go on (after an abort if bytes have
@@ -191,7 +221,8 @@ static int give_up(struct sending *s, int64_t i, bool began, struct err *e)
     return began ? 1 : 0;
 }
 
-/* 0: go on; 1: this association is finished, others may follow; -1: the attempt ends. */
+/* 0: go on; 1: this association is aborted, others may follow; 2: it is released and the attempt
+ * ends; -1: it is aborted and the attempt ends. */
 static int send_member(struct sending *s, struct dimse_assoc *a, int64_t i, struct err *e)
 {
     struct transfer *t = s->t;
@@ -257,12 +288,13 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
                               .window = 1,
                               .limits = {.negotiate_ms = t->connect_ms,
                                          .idle_ms = c->timeout_seconds * 1000,
-                                         .message_ms = c->timeout_seconds * 1000}};
+                                         .message_ms = c->timeout_seconds * 1000 +
+                                                       s->largest * 1000 / RATE_BYTES}};
     if (dimse_connect(&a, &dial, e))
         return -1;
     t->blocked_in(t, a);
     int r = send_aboard(s, a, e);
-    if (r == 0) {
+    if (r == 0 || r == 2) {
         struct err ignored = {0}; /* all answers are in: how the peer says good-bye changes nothing */
         (void)dimse_release(a, &ignored);
     } else {
@@ -270,17 +302,22 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
     }
     t->blocked_in(t, NULL);
     dimse_free(a);
-    return r < 0 ? -1 : 0;
+    return r == 1 ? 0 : r;
 }
 
 static int send_all(struct sending *s, struct err *e)
 {
     for (int64_t i = 0; i < s->n; i++)
         s->done[i] = !transfer_is_open(s->t, i);
-    for (int64_t i = 0; i < s->n; i++)
-        if (!s->done[i] && one_association(s, i, e))
-            return -1;
-    return e->kind ? -1 : 0; /* a member was told to come again later */
+    int r = 0;
+    for (int64_t i = 0; i < s->n && r == 0; i++)
+        if (!s->done[i])
+            r = one_association(s, i, e);
+    if (r >= 0 && s->passed) {
+        *e = s->refusal;
+        return -1;
+    }
+    return r;
 }
 
 static int send_dicom(struct transfer *t, struct err *e)

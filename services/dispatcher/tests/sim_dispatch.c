@@ -195,7 +195,7 @@ static void owner_opens(struct world *w, int which)
     o->claim = (int64_t)w->log.n;
     say(w, "claim", "", which);
     append(w, EVENT_CLAIM, -1, "", 0);
-    o->core = dispatch_new(0, o->claim, w->committed);
+    o->core = dispatch_new(0, o->claim, w->committed, 0);
     owner_reads(w, o, o->claim + 1);
     dispatch_opened(o->core);
     w->owner = which;
@@ -209,10 +209,10 @@ static bool allows(void *arg, const char *target, const char *patient)
     return true;
 }
 
-static int64_t three_attempts(void *arg, const char *target)
+static int64_t three_attempts(void *arg, const struct delivery *x)
 {
     (void)arg;
-    (void)target;
+    (void)x;
     return 3;
 }
 

@@ -1,6 +1,8 @@
 /* The dispatcher's core against hand-written logs. */
 #include "testkit/testkit.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "dispatcher/breaker.h"
@@ -49,9 +51,11 @@ static void read_back(struct log *l)
     arena_free(a);
 }
 
-static int64_t attempts_of(void *arg, const char *target)
+static int64_t attempts_of(void *arg, const struct delivery *x)
 {
-    return strcmp(target, "gone") == 0 ? 0 : ((struct log *)arg)->attempts;
+    if (strcmp(x->target, "later") == 0)
+        return DISPATCH_NOT_YET;
+    return strcmp(x->target, "gone") == 0 ? 0 : ((struct log *)arg)->attempts;
 }
 
 static void settle(struct log *l)
@@ -75,7 +79,7 @@ static bool always(void *arg, const char *target, const char *patient)
 
 static struct log start(int64_t floor)
 {
-    struct log l = {.core = dispatch_new(0, CLAIM, floor), .now = 1000000, .attempts = 2};
+    struct log l = {.core = dispatch_new(0, CLAIM, floor, 0), .now = 1000000, .attempts = 2};
     l.out.source = "/talaria/test/dispatcher/1";
     l.out.now_ms = l.now;
     return l;
@@ -214,7 +218,59 @@ static void offpeak_waits_for_its_hours(void **state)
     struct log l = start(0);
     request(&l, "a0", "pacs", 1, PRIORITY_OFFPEAK);
     assert_null(dispatch_next(l.core, l.now, false, always, NULL));
+    l.now += 1000; /* a lane without work is looked at again within a second */
     assert_non_null(dispatch_next(l.core, l.now, true, always, NULL));
+    finish(&l);
+}
+
+static bool not_alice(void *arg, const char *target, const char *patient)
+{
+    (void)arg;
+    (void)target;
+    return strcmp(patient, "p") != 0;
+}
+
+static bool not_the_dead(void *arg, const char *target, const char *patient)
+{
+    (void)patient;
+    ++*(int *)arg;
+    return strcmp(target, "dead") != 0;
+}
+
+static void a_lane_that_may_not_start_is_not_walked(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    char id[40];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "dead%d", i);
+        request(&l, id, "dead", 1, PRIORITY_NORMAL);
+    }
+    request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+    int asked = 0;
+    struct delivery *x = dispatch_next(l.core, l.now, true, not_the_dead, &asked);
+    assert_string_equal(x->id, "a1");
+    assert_true(asked <= 3);
+    finish(&l);
+}
+
+static void a_patient_under_way_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 1, PRIORITY_NORMAL); /* patient p */
+    struct event ev = {.type = EVENT_DELIVERY_REQUESTED,
+                       .requested = {.delivery = "b1",
+                                     .decision = "d",
+                                     .target = "pacs",
+                                     .study = "1.3",
+                                     .patient_hash = "q",
+                                     .manifest = {"manifests/m.json", "00"},
+                                     .members = 1}};
+    feed(&l, &ev);
+    settle(&l);
+    assert_string_equal(dispatch_next(l.core, l.now, true, not_alice, NULL)->id, "b1");
+    assert_string_equal(dispatch_next(l.core, l.now, true, always, NULL)->id, "a1");
     finish(&l);
 }
 
@@ -252,6 +308,126 @@ static void an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones
     assert_int_equal(x->states[0], MEMBER_DELIVERED);
     for (int i = 1; i < 4; i++)
         assert_int_equal(x->states[i], MEMBER_OPEN | MEMBER_UNKNOWN);
+    finish(&l);
+}
+
+static void begun(struct log *l, const char *id, int64_t attempt)
+{
+    struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
+                       .progress = {.delivery = id, .attempt = attempt}};
+    feed(l, &ev);
+}
+
+static void an_attempt_that_never_ends_is_none_but_ten_in_a_row_fail_the_delivery(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    for (int i = 1; i < DISPATCH_LOST_MAX; i++)
+        begun(&l, "a1", i);
+    dispatch_opened(l.core);
+    settle(&l);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
+    assert_non_null(x);
+    assert_int_equal(dispatch_begin(l.core, x), DISPATCH_LOST_MAX);
+    finish(&l);
+
+    l = start(0);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    for (int i = 1; i <= DISPATCH_LOST_MAX; i++)
+        begun(&l, "a1", i);
+    dispatch_opened(l.core);
+    settle(&l);
+    assert_int_equal(l.last_outcome, OUTCOME_FAILED);
+    assert_int_equal(l.counts[3], 2);
+    finish(&l);
+}
+
+static void an_outcome_says_that_an_attempt_was_not_lost(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 20, PRIORITY_NORMAL);
+    for (int i = 1; i <= DISPATCH_LOST_MAX + 5; i++) {
+        begun(&l, "a1", i);
+        outcome(&l, "a1", i, i, MEMBER_DELIVERED);
+    }
+    dispatch_opened(l.core);
+    settle(&l);
+    assert_non_null(dispatch_next(l.core, l.now, true, always, NULL));
+    finish(&l);
+}
+
+static void the_end_of_anothers_attempt_does_not_end_ours(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
+    assert_int_equal(dispatch_begin(l.core, x), 1);
+    struct event ev = {.type = EVENT_DELIVERY_ATTEMPTED,
+                       .attempted = {.delivery = "a1", .attempt = 1, .owner = "zombie", .open = 2}};
+    feed(&l, &ev);
+    settle(&l);
+    assert_int_equal(x->phase, DELIVERY_RUNNING);
+    assert_null(dispatch_next(l.core, l.now, true, always, NULL));
+    outcome(&l, "a1", 1, 0, MEMBER_DELIVERED);
+    outcome(&l, "a1", 1, 1, MEMBER_DELIVERED);
+    attempt_ends(&l, x, NULL);
+    assert_int_equal(l.last_outcome, OUTCOME_DELIVERED);
+    finish(&l);
+}
+
+static void a_refusal_that_may_pass_is_worth_one_more_try_and_no_unknown(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t status;
+        uint8_t want;
+    } rows[] = {{0, MEMBER_UNKNOWN}, {0xA700, 0}, {0x0110, MEMBER_TRIED}, {0x0210, MEMBER_TRIED}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct log l = start(0);
+        request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+        struct event_member_outcome o = {.state = MEMBER_OPEN, .status = rows[i].status};
+        struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
+                           .progress = {.delivery = "a1", .attempt = 1, .outcomes = {&o, 1}}};
+        feed(&l, &ev);
+        const struct delivery *x = dispatch_find(l.core, "a1");
+        assert_int_equal(x->states[0], rows[i].want);
+        assert_int_equal(MEMBER_STATE(x->states[0]), MEMBER_OPEN);
+        finish(&l);
+    }
+}
+
+static void a_request_of_a_newer_configuration_waits_for_it(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "later", 2, PRIORITY_NORMAL);
+    dispatch_expire(l.core, l.now, attempts_of, &l);
+    settle(&l);
+    assert_int_equal(dispatch_open(l.core), 1);
+    finish(&l);
+}
+
+static void what_is_open_too_long_expires(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    dispatch_free(l.core);
+    l.core = dispatch_new(0, CLAIM, 0, 60000);
+    request(&l, "a1", "pacs", 3, PRIORITY_NORMAL);
+    outcome(&l, "a1", 1, 1, MEMBER_DELIVERED);
+    l.now += 60000;
+    dispatch_expire(l.core, l.now, attempts_of, &l);
+    settle(&l);
+    assert_int_equal(dispatch_open(l.core), 1);
+    l.now++;
+    dispatch_expire(l.core, l.now, attempts_of, &l);
+    settle(&l);
+    assert_int_equal(l.last_outcome, OUTCOME_EXPIRED);
+    assert_int_equal(l.counts[0], 1);
+    assert_int_equal(l.counts[3], 2);
     finish(&l);
 }
 
@@ -297,7 +473,7 @@ static void statuses_have_the_right_class(void **state)
         enum status_class want;
     } rows[] = {{0x0000, STATUS_STORED},    {0xB000, STATUS_STORED},    {0xB006, STATUS_STORED},
                 {0xB007, STATUS_STORED},    {0xA700, STATUS_TRY_LATER}, {0xA7FF, STATUS_TRY_LATER},
-                {0x0110, STATUS_TRY_LATER}, {0x0111, STATUS_TRY_LATER}, {0x0210, STATUS_TRY_LATER},
+                {0x0110, STATUS_ONCE_MORE}, {0x0111, STATUS_ONCE_MORE}, {0x0210, STATUS_ONCE_MORE},
                 {0xA900, STATUS_NEVER},     {0xC000, STATUS_NEVER},     {0x0122, STATUS_NEVER},
                 {0x0117, STATUS_NEVER},     {0x0124, STATUS_NEVER},     {0xFE00, STATUS_NEVER}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -313,6 +489,14 @@ int main(void)
         cmocka_unit_test(what_lies_before_the_floor_causes_nothing),
         cmocka_unit_test(urgent_goes_before_normal_before_offpeak),
         cmocka_unit_test(offpeak_waits_for_its_hours),
+        cmocka_unit_test(a_lane_that_may_not_start_is_not_walked),
+        cmocka_unit_test(a_patient_under_way_holds_up_no_other),
+        cmocka_unit_test(an_attempt_that_never_ends_is_none_but_ten_in_a_row_fail_the_delivery),
+        cmocka_unit_test(an_outcome_says_that_an_attempt_was_not_lost),
+        cmocka_unit_test(the_end_of_anothers_attempt_does_not_end_ours),
+        cmocka_unit_test(a_refusal_that_may_pass_is_worth_one_more_try_and_no_unknown),
+        cmocka_unit_test(a_request_of_a_newer_configuration_waits_for_it),
+        cmocka_unit_test(what_is_open_too_long_expires),
         cmocka_unit_test(a_breaker_opens_lets_one_through_and_closes),
         cmocka_unit_test(an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones),
         cmocka_unit_test(a_target_that_is_not_configured_fails_visibly),

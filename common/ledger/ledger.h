@@ -78,6 +78,24 @@ int ledger_dismissable(struct pg *c, char study[129], const char *kind, const ch
 int ledger_dismissed(struct pg *c, bool *dismissed, const char *kind, const char *id,
                      struct err *e) MUST_CHECK;
 
+/* ---- deliveries that a person acts on ---- */
+
+struct ledger_delivery {
+    char state[16], status[16]; /* delivery_state; what people are shown (superseded) */
+    char target[80], study[129];
+    char child[64];    /* a restart of it that is open or ended well; "" */
+    bool ended, child_open;
+    struct str request; /* data of its delivery.requested; empty: not known */
+};
+/* ERR_REJECT, 404: unknown. Free it in any case. */
+int ledger_delivery(struct pg *c, struct ledger_delivery *out, const char *id,
+                    struct err *e) MUST_CHECK;
+void ledger_delivery_free(struct ledger_delivery *d);
+/* The deliveries to a target that ended badly and were not restarted, the oldest first, at most max:
+ * ids joined by newlines. */
+int ledger_delivery_failures(struct pg *c, struct str *out, const char *target, int64_t max,
+                             struct err *e) MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

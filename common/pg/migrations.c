@@ -14,9 +14,11 @@
 
 EMBED(pg_sql_0001, "0001_ledger.sql");
 EMBED(pg_sql_0002, "0002_cleaner.sql");
+EMBED(pg_sql_0003, "0003_delivery_requests.sql");
 
 const struct pg_migration pg_migrations[] = {
     {1, "0001_ledger.sql", pg_sql_0001_start, pg_sql_0001_end},
     {2, "0002_cleaner.sql", pg_sql_0002_start, pg_sql_0002_end},
+    {3, "0003_delivery_requests.sql", pg_sql_0003_start, pg_sql_0003_end},
 };
 const size_t pg_migrations_n = ARRAY_LEN(pg_migrations);

@@ -24,7 +24,8 @@
 #define U8  "unnest(" UP8 ")"
 #define U9  "unnest(" UP8 ",$9::text[])"
 #define U10 "unnest(" UP8 ",$9::text[],$10::text[])"
-#define U13 "unnest(" UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[])"
+#define U14                                                                                        \
+    "unnest(" UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[],$14::text[])"
 #define UP20                                                                                       \
     UP8 ",$9::text[],$10::text[],$11::text[],$12::text[],$13::text[],$14::text[],$15::text[],"      \
         "$16::text[],$17::text[],$18::text[],$19::text[],$20::text[]"
@@ -141,12 +142,13 @@ static const char task_finished_sql[] =
 
 #define DELIVERY_COLUMNS                                                                           \
     "delivery,parent,decision,task,target,study,series,revision,manifest_key,members,rules,"       \
-    "priority,at"
+    "priority,request,at"
 #define DELIVERY_SQL(word)                                                                         \
     "INSERT INTO deliveries AS o (delivery,state,parent,decision,task,target,study,series,"        \
-    "revision,manifest_key,members,rules,priority," word "_at) SELECT DISTINCT ON (delivery)"      \
+    "revision,manifest_key,members,rules,priority,request," word "_at)"                            \
+    " SELECT DISTINCT ON (delivery)"                                                               \
     " delivery,'" word "'::delivery_state,parent,decision,task,target,study,series,revision,"      \
-    "manifest_key,members::bigint,rules,priority," MS("at") ROWS(U13, DELIVERY_COLUMNS)            \
+    "manifest_key,members::bigint,rules,priority,request," MS("at") ROWS(U14, DELIVERY_COLUMNS)    \
     "ORDER BY delivery,ord ON CONFLICT (delivery) DO UPDATE SET"                                   \
     " state=GREATEST(o.state,EXCLUDED.state),parent=COALESCE(o.parent,EXCLUDED.parent),"           \
     "decision=COALESCE(o.decision,EXCLUDED.decision),task=COALESCE(o.task,EXCLUDED.task),"         \
@@ -154,8 +156,9 @@ static const char task_finished_sql[] =
     "series=COALESCE(o.series,EXCLUDED.series),revision=COALESCE(o.revision,EXCLUDED.revision),"   \
     "manifest_key=COALESCE(o.manifest_key,EXCLUDED.manifest_key),"                                 \
     "members=COALESCE(o.members,EXCLUDED.members),rules=COALESCE(o.rules,EXCLUDED.rules),"         \
-    "priority=COALESCE(o.priority,EXCLUDED.priority)," word "_at=LEAST(o." word                    \
-    "_at,EXCLUDED." word "_at)"
+    "priority=COALESCE(o.priority,EXCLUDED.priority),"                                             \
+    "request=COALESCE(o.request,EXCLUDED.request)," word "_at=LEAST(o." word "_at,EXCLUDED." word  \
+    "_at)"
 
 /* An outcome that ends a member stays; until then the newest attempt's word stands. */
 #define DELIVERY_MEMBER_COLUMNS "delivery,position,state,attempt,status,reason,at"
@@ -165,7 +168,8 @@ static const char delivery_member_sql[] =
     "attempt::bigint,status::bigint,reason," MS("at") ROWS(U7, DELIVERY_MEMBER_COLUMNS)
     "ORDER BY delivery,position::int,(state='open'),CASE WHEN state='open' THEN -ord ELSE ord END"
     " ON CONFLICT (delivery,position) DO UPDATE SET state=EXCLUDED.state,attempt=EXCLUDED.attempt,"
-    "status=EXCLUDED.status,reason=EXCLUDED.reason,at=EXCLUDED.at WHERE o.state='open'";
+    "status=CASE WHEN EXCLUDED.state IN ('failed','cancelled') AND EXCLUDED.status=0 THEN o.status"
+    " ELSE EXCLUDED.status END,reason=EXCLUDED.reason,at=EXCLUDED.at WHERE o.state='open'";
 
 #define DELIVERY_ATTEMPTED_COLUMNS "delivery,attempts,open_members,attempt_reason,next_due,at"
 static const char delivery_attempted_sql[] =
@@ -271,8 +275,8 @@ const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
     [PLAN_TASK_STARTED] = {"task started", "task,attempt,owner,at", 4, task_started_sql},
     [PLAN_TASK_HEARTBEAT] = {"task heartbeat", "task,at", 2, task_heartbeat_sql},
     [PLAN_TASK_FINISHED] = {"task finished", TASK_FINISHED_COLUMNS, 7, task_finished_sql},
-    [PLAN_DELIVERY_ASKED] = {"delivery asked", DELIVERY_COLUMNS, 13, DELIVERY_SQL("asked")},
-    [PLAN_DELIVERY_REQUESTED] = {"delivery requested", DELIVERY_COLUMNS, 13,
+    [PLAN_DELIVERY_ASKED] = {"delivery asked", DELIVERY_COLUMNS, 14, DELIVERY_SQL("asked")},
+    [PLAN_DELIVERY_REQUESTED] = {"delivery requested", DELIVERY_COLUMNS, 14,
                                  DELIVERY_SQL("requested")},
     [PLAN_DELIVERY_MEMBER] = {"delivery member", DELIVERY_MEMBER_COLUMNS, 7, delivery_member_sql},
     [PLAN_DELIVERY_ATTEMPTED] = {"delivery attempted", DELIVERY_ATTEMPTED_COLUMNS, 6,

@@ -196,9 +196,13 @@ static void plan_delivery(struct plan *p, enum plan_kind kind,
                           const struct event_delivery_requested *d, const struct kafka_record *r)
 {
     static const char *const priorities[] = {"normal", "urgent", "offpeak"};
+    struct str request = STR_INIT;
+    rows_encode(&request, event_table(EVENT_DELIVERY_REQUESTED), d, false);
+    const char *text = arena_strndup(p->arena, str_cstr(&request), request.len);
+    str_free(&request);
     CELLS(p, kind, d->delivery, d->parent, d->decision, d->task, d->target, d->study, d->series,
           d->revision, d->manifest.key, number(p, d->members), joined(p, &d->rules),
-          priorities[d->priority], number(p, r->timestamp));
+          priorities[d->priority], text, number(p, r->timestamp));
 }
 
 static void plan_asked(struct plan *p, const struct row_list *tasks,

@@ -8,6 +8,12 @@
 #include "gateway/pool.h"
 #include "rows/rows.h"
 
+/* A record for another topic than event. */
+struct gateway_record {
+    const char *noun, *key;
+    const struct event *ev;
+};
+
 struct gateway {
     struct pool *pool;
     struct configs_publisher publisher;
@@ -15,6 +21,8 @@ struct gateway {
     void (*newest)(void *arg, char out[CONFIGS_REVISION]);
     /* Appends a record to the event topic and waits for its acknowledgement. */
     int (*write)(void *arg, const struct event *ev, struct err *e);
+    /* Appends records in this order and waits for all acknowledgements. */
+    int (*append)(void *arg, const struct gateway_record *records, size_t n, struct err *e);
     void *arg;
     char token_sha256[HASH_SHA256_HEX]; /* "": no token is asked for */
     struct row_strings hosts; /* further names accepted in Host; IP addresses always are */
@@ -28,7 +36,7 @@ struct call {
 };
 
 struct route {
-    const char *method, *path; /* one {param} at most, a whole segment */
+    const char *method, *path; /* one {param} at most, a whole segment, fixed ones may follow */
     void (*handle)(struct call *c);
     bool open; /* no token */
 };
@@ -52,6 +60,10 @@ void api_studies(struct call *c);
 void api_study(struct call *c);
 void api_series(struct call *c);
 void api_deliveries(struct call *c);
+void api_deliveries_restart(struct call *c);
+void api_delivery_cancel(struct call *c);
+void api_delivery_retry(struct call *c);
+void api_delivery_restart(struct call *c);
 void api_events(struct call *c);
 void api_ledger(struct call *c);
 void api_holds(struct call *c);

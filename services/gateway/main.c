@@ -42,6 +42,19 @@ static int write_event(void *arg, const struct event *ev, struct err *e)
     return rc;
 }
 
+static int append(void *arg, const struct gateway_record *records, size_t n, struct err *e)
+{
+    struct daemon *d = arg;
+    struct outputs o = daemon_outputs(d);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = outputs_event(&o, records[i].noun, -1, records[i].key, records[i].ev, -1, e);
+    if (rc == 0)
+        rc = daemon_write(d, &o, e);
+    outputs_free(&o);
+    return rc;
+}
+
 static void newest(void *arg, char out[CONFIGS_REVISION])
 {
     const struct config_snapshot *s = daemon_config(arg);
@@ -119,6 +132,7 @@ static int start(struct daemon *d, struct err *e)
                          .publisher = {daemon_store(d), write_config, d},
                          .newest = newest,
                          .write = write_event,
+                         .append = append,
                          .arg = d,
                          .hosts = s->hosts};
     if (read_token(&c->gateway, s->api_token_file, e) != 0 ||

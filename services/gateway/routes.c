@@ -24,6 +24,10 @@ const struct route routes[] = {
     {"GET", "/api/v1/studies/{study}", api_study, false},
     {"GET", "/api/v1/series/{series}", api_series, false},
     {"GET", "/api/v1/deliveries", api_deliveries, false},
+    {"POST", "/api/v1/deliveries/restart", api_deliveries_restart, false},
+    {"POST", "/api/v1/deliveries/{delivery}/cancel", api_delivery_cancel, false},
+    {"POST", "/api/v1/deliveries/{delivery}/retry", api_delivery_retry, false},
+    {"POST", "/api/v1/deliveries/{delivery}/restart", api_delivery_restart, false},
     {"GET", "/api/v1/events", api_events, false},
     {"GET", "/api/v1/ledger", api_ledger, false},
     {"GET", "/api/v1/holds", api_holds, false},
@@ -38,17 +42,24 @@ const struct route routes[] = {
 };
 const size_t routes_n = ARRAY_LEN(routes);
 
-/* Does the path fit the template? *param: what stands for {…}. */
-static bool fits(const char *template, const char *path, const char **param)
+enum { PARAM_MAX = 512 };
+
+/* Does the path fit the template? param: what stands for {…}. */
+static bool fits(const char *template, const char *path, char param[PARAM_MAX])
 {
     const char *brace = strchr(template, '{');
     size_t n = brace ? (size_t)(brace - template) : 0;
-    *param = "";
+    *param = '\0';
     if (!brace)
         return strcmp(template, path) == 0;
-    if (strncmp(template, path, n) != 0 || !path[n] || strchr(path + n, '/'))
+    if (strncmp(template, path, n) != 0)
         return false;
-    *param = path + n;
+    size_t length = strcspn(path + n, "/");
+    const char *rest = strchr(brace, '}');
+    if (length == 0 || length >= PARAM_MAX || !rest || strcmp(rest + 1, path + n + length) != 0)
+        return false;
+    memcpy(param, path + n, length);
+    param[length] = '\0';
     return true;
 }
 
@@ -59,7 +70,8 @@ static bool method_is(const struct http_request *r, const char *method)
 }
 
 /* NULL: no such path; *path_exists tells whether another method would do. */
-static const struct route *find(const struct http_request *r, const char **param, bool *path_exists)
+static const struct route *find(const struct http_request *r, char param[PARAM_MAX],
+                                bool *path_exists)
 {
     *path_exists = false;
     for (size_t i = 0; i < routes_n; i++) {
@@ -148,11 +160,12 @@ static void dispatch(struct call *c, const struct route *route, bool path_exists
 
 void gateway_handle(void *gateway, const struct http_request *r, struct http_reply *out)
 {
-    struct call c = {gateway, r, out, ""};
+    char param[PARAM_MAX];
+    struct call c = {gateway, r, out, param};
     bool path_exists;
     char status[16];
     int64_t begun = clock_mono_ns();
-    const struct route *route = find(r, &c.param, &path_exists);
+    const struct route *route = find(r, param, &path_exists);
     dispatch(&c, route, path_exists);
     if (!out->content_type)
         out->content_type = "application/json";

@@ -1,5 +1,6 @@
 /* Requests over a socket to the real adapter, core, Postgres: statuses, bodies, limits. */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +21,25 @@ static int fake_write(void *arg, const struct event *current, const struct event
 {
     (void)arg, (void)current, (void)published;
     return broker_away ? err_set(e, ERR_RETRY, 0, "the broker is away") : 0;
+}
+
+static struct {
+    size_t n;
+    char noun[16], key[32], parent[40], id[40];
+} appended;
+
+static int fake_append(void *arg, const struct gateway_record *records, size_t n, struct err *e)
+{
+    (void)arg, (void)e;
+    appended.n = n;
+    str_copy(appended.noun, sizeof appended.noun, records[0].noun);
+    str_copy(appended.key, sizeof appended.key, records[0].key ? records[0].key : "");
+    const struct event *ev = records[0].ev;
+    bool request = ev->type == EVENT_DELIVERY_REQUESTED;
+    str_copy(appended.parent, sizeof appended.parent, request ? ev->requested.parent : "");
+    str_copy(appended.id, sizeof appended.id,
+             request ? ev->requested.delivery : ev->command.command);
+    return 0;
 }
 
 static void no_newest(void *arg, char out[CONFIGS_REVISION])
@@ -265,6 +285,62 @@ static void test_a_token_is_asked_for_where_one_is_set(void **state)
     gateway.token_sha256[0] = '\0';
 }
 
+static void test_what_people_do_to_deliveries(void **state)
+{
+    (void)state;
+    struct pg *pg = cluster_connect(&cluster);
+    struct err e = {0};
+    if (pg_exec(pg,
+                "INSERT INTO deliveries (delivery,state,target,study,parent,asked_at,finished_at,"
+                "request) SELECT v.id,v.state::delivery_state,'pacs','1.2',v.parent,now(),now(),"
+                "v.request FROM (VALUES ('open','attempted',NULL,'{}'),"
+                "('failed','failed',NULL,'{\"delivery\":\"failed\",\"decision\":\"d\","
+                "\"target\":\"pacs\",\"study\":\"1.2\",\"members\":3,\"manifest\":"
+                "{\"key\":\"m\",\"sha256\":\"s\"},\"notAfter\":\"2020-01-01T00:00:00Z\"}'),"
+                "('restarted','failed',NULL,'{}'),('child','requested','restarted','{}'),"
+                "('old','failed',NULL,NULL)) v (id,state,parent,request)", &e))
+        fail_msg("%s", e.text);
+    pg_free(pg);
+    gateway.append = fake_append;
+    static const struct {
+        const char *path, *body;
+        int want;
+        const char *text, *noun; /* noun: what was appended first; NULL: nothing */
+    } rows[] = {
+        {"open/cancel", "{\"reason\":\"r\"}", 202, "\"command\":\"key1\"", "delivery"},
+        {"open/retry", "{\"reason\":\"r\"}", 202, "\"delivery\":\"open\"", "delivery"},
+        {"open/cancel", "{}", 422, "/reason", NULL},
+        {"open/restart", "{\"reason\":\"r\"}", 409, "has not ended", NULL},
+        {"failed/cancel", "{\"reason\":\"r\"}", 409, "has ended", NULL},
+        {"failed/restart", "{\"reason\":\"r\"}", 202, "\"restarted\":\"", "delivery"},
+        {"restarted/restart", "{\"reason\":\"r\"}", 409, "already, as child", NULL},
+        {"old/restart", "{\"reason\":\"r\"}", 409, "does not hold", NULL},
+        {"none/retry", "{\"reason\":\"r\"}", 404, "", NULL},
+        {"open/pause", "{\"reason\":\"r\"}", 404, "", NULL},
+        {"restart", "{\"reason\":\"r\"}", 422, "target or ids", NULL},
+        {"restart", "{\"reason\":\"r\",\"ids\":[\"failed\",\"failed\",\"none\"]}", 202,
+         "\"delivery\":\"none\",\"problem\":\"no such delivery\"", "delivery"},
+        {"restart", "{\"reason\":\"r\",\"target\":\"pacs\"}", 202, "does not hold", "delivery"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char path[128];
+        snprintf(path, sizeof path, "/api/v1/deliveries/%s", rows[i].path);
+        memset(&appended, 0, sizeof appended);
+        int got = ask("POST", path, JSON "Idempotency-Key: key1\r\n", rows[i].body);
+        if (got != rows[i].want || !says(rows[i].text))
+            fail_msg("%s %s: %s", path, rows[i].body, str_cstr(&reply));
+        assert_string_equal(appended.noun, rows[i].noun ? rows[i].noun : "");
+        if (!rows[i].noun)
+            continue;
+        assert_string_equal(appended.key, "pacs");
+        if (strstr(path, "restart")) {
+            assert_string_equal(appended.parent, "failed");
+            assert_int_equal(appended.n, 2); /* one request, and its answer */
+            assert_true(says(appended.id));
+        }
+    }
+}
+
 static void test_many_silent_connections_do_not_stop_the_others(void **state)
 {
     (void)state;
@@ -296,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_rules_are_explained),
         cmocka_unit_test(test_large_bodies_are_refused_whole),
         cmocka_unit_test(test_a_token_is_asked_for_where_one_is_set),
+        cmocka_unit_test(test_what_people_do_to_deliveries),
         cmocka_unit_test(test_many_silent_connections_do_not_stop_the_others),
         cmocka_unit_test(test_postgres_away_is_503),
     };

@@ -62,6 +62,14 @@ void *mem_dup(const void *p, size_t n)
     return memcpy(mem_alloc(n), p, n);
 }
 
+void *mem_aligned(size_t align, size_t size)
+{
+    void *p = aligned_alloc(align, size);
+    if (!p)
+        out_of_memory(size);
+    return p;
+}
+
 void mem_free(void *p)
 {
     free(p);

@@ -18,6 +18,7 @@ void *mem_array(void *p, size_t n, size_t size);   /* realloc to n elements, ove
 char *mem_strdup(const char *s);                   /* NULL gives NULL */
 char *mem_strndup(const char *s, size_t n);        /* always NUL-terminated */
 void *mem_dup(const void *p, size_t n);
+void *mem_aligned(size_t align, size_t size);      /* align: a power of two that divides size */
 void mem_free(void *p);                            /* NULL is fine */
 
 /* Frees and clears the caller's pointer. */

@@ -20,6 +20,7 @@ METRIC_HISTOGRAM(store_seconds, "talaria_ingest_store_seconds",
 
 #define POOL_ITEMS     32 /* with their bodies at most 34 MB */
 #define POOL_BODY_KEEP (1 << 20)
+#define DIRECT_MIN     (64 * 1024) /* larger datasets go past the page cache */
 #define FAILED_HOLD_MS 2000 /* after a failed write no association is taken for this long */
 
 /* ---- life cycle ---- */
@@ -63,7 +64,7 @@ static void item_free(struct ingest_item *item)
 {
     tagmap_free(item->map);
     hash_free(item->hash);
-    str_free(&item->body);
+    body_free(&item->body);
     mem_free(item);
 }
 
@@ -125,6 +126,34 @@ bool ingest_can_store(struct ingest *i, char why[128])
     return !low && !failing;
 }
 
+/* ---- dataset bytes in memory ---- */
+
+#define BODY_FIRST (64 * 1024)
+
+static void body_free(struct body *b)
+{
+    mem_free(b->data);
+    *b = (struct body){0};
+}
+
+static void body_append(struct body *b, const void *p, size_t n)
+{
+    size_t want = BODY_HEAD + b->len + n;
+    if (want > b->cap) {
+        size_t cap = b->cap ? b->cap : BODY_FIRST;
+        while (cap < want)
+            cap *= 2;
+        char *data = mem_aligned(OBJSTORE_BLOCK, cap);
+        if (b->len)
+            memcpy(data + BODY_HEAD, b->data + BODY_HEAD, b->len);
+        mem_free(b->data);
+        b->data = data;
+        b->cap = cap;
+    }
+    memcpy(b->data + BODY_HEAD + b->len, p, n);
+    b->len += n;
+}
+
 /* ---- items ---- */
 
 static struct ingest_item *item_new(struct ingest *i)
@@ -177,8 +206,8 @@ static void item_put_back(struct ingest_item *item)
     struct ingest *i = item->ingest;
     unreserve(item);
     item->writer = NULL;
-    if (item->body.cap > POOL_BODY_KEEP + 65536)
-        str_free(&item->body);
+    if (item->body.cap > POOL_BODY_KEEP)
+        body_free(&item->body);
     pthread_mutex_lock(&i->lock);
     bool keep = i->n_pool < POOL_ITEMS;
     if (keep) {
@@ -205,7 +234,7 @@ struct ingest_item *ingest_begin(struct ingest *i, const struct ingest_sender *s
     item->head_room = 0;
     item->scan = SCAN_MORE;
     err_clear(&item->failed);
-    str_clear(&item->body);
+    item->body.len = 0;
     hash_reset(item->hash);
     tagmap_start(item->map, syntax_find(item->syntax));
     id_receipt(item->receipt);
@@ -243,9 +272,10 @@ static int start_streaming(struct ingest_item *item)
     if (r == 0)
         r = objstore_write(item->writer, head.data, head.len, &item->failed);
     if (r == 0)
-        r = objstore_write(item->writer, item->body.data, item->body.len, &item->failed);
+        r = objstore_write(item->writer, item->body.data + BODY_HEAD, item->body.len,
+                           &item->failed);
     str_free(&head);
-    str_free(&item->body); /* it may take minutes until the rest is here */
+    body_free(&item->body); /* it may take minutes until the rest is here */
     unreserve(item);
     return r;
 }
@@ -261,7 +291,7 @@ int ingest_write(struct ingest_item *item, const void *p, size_t n)
     if (!item->writer) {
         if (reserve(item, n))
             return -1;
-        str_append(&item->body, p, n);
+        body_append(&item->body, p, n);
         if (item->body.len > item->ingest->options.stream_above && start_streaming(item))
             note_failure(item->ingest);
     } else if (objstore_write(item->writer, p, n, &item->failed)) {
@@ -270,14 +300,25 @@ int ingest_write(struct ingest_item *item, const void *p, size_t n)
     return item->failed.kind ? -1 : 0;
 }
 
+/* The head goes into its room before the dataset and the whole is one aligned buffer; a small object,
+ * or one whose head does not fit, is written in two pieces through the page cache. */
 static int put_whole(struct ingest_item *item, const struct item_ids *ids, const char *key,
                      int64_t *size, struct err *e)
 {
+    struct body *b = &item->body;
+    struct objstore *store = item->ingest->options.store;
     struct str head = STR_INIT;
-    record_head(&head, item, ids, 0);
-    struct iovec pieces[2] = {{head.data, head.len}, {item->body.data, item->body.len}};
-    int r = objstore_put(item->ingest->options.store, key, pieces, 2, e);
-    *size = (int64_t)(head.len + item->body.len);
+    int r;
+    if (b->len >= DIRECT_MIN && record_head(&head, item, ids, BODY_HEAD) == 0) {
+        memcpy(b->data, head.data, head.len);
+        r = objstore_put_block(store, key, b->data, BODY_HEAD + b->len, b->cap, e);
+    } else {
+        record_head(&head, item, ids, 0);
+        struct iovec pieces[2] = {{head.data, head.len},
+                                  {b->data ? b->data + BODY_HEAD : NULL, b->len}};
+        r = objstore_put(store, key, pieces, 2, e);
+    }
+    *size = (int64_t)(head.len + b->len);
     str_free(&head);
     return r;
 }

@@ -30,6 +30,14 @@ struct ingest {
     struct announcer *announcer;
 };
 
+/* Dataset bytes in memory, with room for the Part 10 head before them, so that the whole object is one
+ * aligned buffer (objstore_put_block). */
+#define BODY_HEAD 2048
+struct body {
+    char *data; /* BODY_HEAD bytes of room, then the dataset */
+    size_t len, cap; /* of the dataset; of the whole buffer */
+};
+
 struct ingest_item {
     struct ingest *ingest;
     struct ingest_item *next; /* in the pool */
@@ -37,7 +45,7 @@ struct ingest_item {
     struct tag_set *tags;
     struct tagmap *map;
     struct hash *hash;
-    struct str body;  /* dataset bytes while they are in memory */
+    struct body body; /* the dataset while it is in memory */
     size_t reserved;  /* of the budget */
     struct objstore_writer *writer;
     size_t head_room; /* bytes of the provisional meta, when streaming */

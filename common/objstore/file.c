@@ -23,6 +23,7 @@
 #include "objstore/objstore_priv.h"
 
 #define SYNCED_SLOTS (1 << 16)
+#define DIRECT_READ  (256 * 1024) /* smaller objects are read through the page cache */
 #define LIST_DEPTH   8
 
 struct store {
@@ -141,12 +142,13 @@ static int fail(struct err *e, const char *what)
     return err_errno(e, kind, errno, "object store: %s", what);
 }
 
-static int create(struct store *s, const char *key)
+static int create(struct store *s, const char *key, uint64_t flags)
 {
-    int fd = open_beneath(s, key, O_WRONLY | O_CREAT | O_EXCL, 0640);
+    flags |= O_WRONLY | O_CREAT | O_EXCL;
+    int fd = open_beneath(s, key, flags, 0640);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    return make_parents(s, key) ? -1 : open_beneath(s, key, O_WRONLY | O_CREAT | O_EXCL, 0640);
+    return make_parents(s, key) ? -1 : open_beneath(s, key, flags, 0640);
 }
 
 static int write_pieces(int fd, const struct iovec *pieces, int n)
@@ -184,27 +186,68 @@ static int sync_data(int fd)
     return fdatasync(fd);
 }
 
+/* Ends a put: stable storage, or no object. written: 0 if all bytes are in the file. */
+static int finish_put(struct store *s, const char *key, int fd, int written, struct err *e)
+{
+    const char *what = "write";
+    int bad = written || sync_data(fd);
+    int saved = errno;
+    (void)FAILPOINT("objstore.written");
+    if (close(fd) && !bad) {
+        bad = -1;
+        saved = errno;
+    }
+    if (!bad && sync_parents(s, key)) {
+        bad = -1;
+        saved = errno;
+        what = "sync";
+    }
+    if (!bad)
+        return 0;
+    unlinkat(s->root, key, 0);
+    errno = saved;
+    return fail(e, what);
+}
+
 static int file_put(void *state, const char *key, const struct iovec *pieces, int n, struct err *e)
 {
     struct store *s = state;
-    int fd = create(s, key);
+    int fd = create(s, key, 0);
     if (fd < 0)
         return fail(e, "create");
-    if (write_pieces(fd, pieces, n) || sync_data(fd)) {
-        int saved = errno;
-        close(fd);
-        unlinkat(s->root, key, 0);
-        errno = saved;
-        return fail(e, "write");
+    return finish_put(s, key, fd, write_pieces(fd, pieces, n), e);
+}
+
+/* Writes whole blocks past the page cache, then cuts the file to its length. */
+static int write_direct(int fd, char *p, size_t n, size_t rounded)
+{
+    int injected = FAILPOINT("objstore.write");
+    if (injected) {
+        errno = injected;
+        return -1;
     }
-    (void)FAILPOINT("objstore.written");
-    if (close(fd) || sync_parents(s, key)) {
-        int saved = errno;
-        unlinkat(s->root, key, 0);
-        errno = saved;
-        return fail(e, "sync");
-    }
-    return 0;
+    memset(p + n, 0, rounded - n);
+    ssize_t done = write(fd, p, rounded);
+    if (done < 0 && errno != EINTR)
+        return -1;
+    size_t at = done > 0 ? (size_t)done : 0;
+    if (at < rounded && (fcntl(fd, F_SETFL, 0) || file_write_all(fd, p + at, rounded - at)))
+        return -1;
+    return ftruncate(fd, (off_t)n);
+}
+
+static int file_put_block(void *state, const char *key, void *p, size_t n, size_t cap,
+                          struct err *e)
+{
+    struct store *s = state;
+    size_t rounded = (n + OBJSTORE_BLOCK - 1) & ~(size_t)(OBJSTORE_BLOCK - 1);
+    int fd = rounded <= cap ? create(s, key, O_DIRECT) : -1;
+    if (fd >= 0)
+        return finish_put(s, key, fd, write_direct(fd, p, n, rounded), e);
+    if (rounded <= cap && errno != EINVAL)
+        return fail(e, "create");
+    struct iovec piece = {.iov_base = p, .iov_len = n}; /* the file system cannot do it */
+    return file_put(state, key, &piece, 1, e);
 }
 
 struct writer {
@@ -221,7 +264,7 @@ static int file_begin(void *state, void **out, struct err *e)
     struct writer *w = mem_zalloc(sizeof *w);
     w->store = s;
     snprintf(w->part, sizeof w->part, "parts/%s.part", id);
-    w->fd = create(s, w->part);
+    w->fd = create(s, w->part, 0);
     if (w->fd < 0) {
         mem_free(w);
         return fail(e, "create");
@@ -301,8 +344,12 @@ static int file_commit(void *writer, const char *key, struct err *e)
 
 /* ---- read ---- */
 
+/* A large object is read past the page cache, by way of an aligned buffer. */
 struct reader {
     int fd;
+    char *block;           /* NULL: plain reads */
+    int64_t at;            /* next byte to give */
+    int64_t from, to;      /* what block holds */
 };
 
 static int missing_or(struct err *e)
@@ -320,33 +367,74 @@ static int file_read_begin(void *state, const char *key, void **out, int64_t *si
         close(fd);
         return fail(e, "stat");
     }
-    struct reader *r = mem_alloc(sizeof *r);
+    struct reader *r = mem_zalloc(sizeof *r);
     r->fd = fd;
+    if (st.st_size >= DIRECT_READ && fcntl(fd, F_SETFL, O_DIRECT) == 0)
+        r->block = mem_aligned(OBJSTORE_BLOCK, DIRECT_READ);
     *out = r;
     *size = st.st_size;
+    return 0;
+}
+
+static ssize_t read_plain(int fd, void *p, size_t n)
+{
+    ssize_t got;
+    do
+        got = read(fd, p, n);
+    while (got < 0 && errno == EINTR);
+    return got;
+}
+
+/* Fills the block that holds r->at. The bytes in it, or -1. */
+static int fill_block(struct reader *r)
+{
+    ssize_t got;
+    r->from = r->at & ~(int64_t)(OBJSTORE_BLOCK - 1);
+    r->to = r->from;
+    do
+        got = pread(r->fd, r->block, DIRECT_READ, r->from);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EINVAL) { /* cannot do it after all: the page cache can */
+        if (fcntl(r->fd, F_SETFL, 0))
+            return -1;
+        got = pread(r->fd, r->block, DIRECT_READ, r->from);
+    }
+    if (got < 0)
+        return -1;
+    r->to = r->from + got;
     return 0;
 }
 
 static ssize_t file_read_some(void *reader, void *p, size_t n, struct err *e)
 {
     struct reader *r = reader;
-    ssize_t got;
-    do
-        got = read(r->fd, p, n);
-    while (got < 0 && errno == EINTR);
-    return got < 0 ? fail(e, "read") : got;
+    if (!r->block) {
+        ssize_t got = read_plain(r->fd, p, n);
+        return got < 0 ? fail(e, "read") : got;
+    }
+    if ((r->at < r->from || r->at >= r->to) && fill_block(r))
+        return fail(e, "read");
+    int64_t left = r->to - r->at;
+    if (left <= 0)
+        return 0;
+    size_t take = (int64_t)n < left ? n : (size_t)left;
+    memcpy(p, r->block + (r->at - r->from), take);
+    r->at += (int64_t)take;
+    return (ssize_t)take;
 }
 
 static int file_seek(void *reader, int64_t offset, struct err *e)
 {
     struct reader *r = reader;
-    return lseek(r->fd, offset, SEEK_SET) < 0 ? fail(e, "seek") : 0;
+    r->at = offset;
+    return !r->block && lseek(r->fd, offset, SEEK_SET) < 0 ? fail(e, "seek") : 0;
 }
 
 static void file_read_end(void *reader)
 {
     struct reader *r = reader;
     close(r->fd);
+    mem_free(r->block);
     mem_free(r);
 }
 
@@ -471,6 +559,7 @@ const struct objstore_backend objstore_file = {
     .open = file_open,
     .close = file_close,
     .put = file_put,
+    .put_block = file_put_block,
     .begin = file_begin,
     .write = file_write,
     .rewrite = file_rewrite,

@@ -109,6 +109,17 @@ int objstore_put_bytes(struct objstore *s, const char *key, const void *p, size_
     return objstore_put(s, key, &piece, 1, e);
 }
 
+int objstore_put_block(struct objstore *s, const char *key, void *p, size_t n, size_t cap,
+                       struct err *e)
+{
+    if (!s->backend->put_block)
+        return objstore_put_bytes(s, key, p, n, e);
+    if (check_key(key, e))
+        return -1;
+    int64_t started = clock_mono_ns();
+    return done("put", started, s->backend->put_block(s->state, key, p, n, cap, e));
+}
+
 int objstore_begin(struct objstore *s, const char *key, struct objstore_writer **out,
                    struct err *e)
 {

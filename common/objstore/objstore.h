@@ -38,6 +38,13 @@ int objstore_put(struct objstore *s, const char *key, const struct iovec *pieces
 int objstore_put_bytes(struct objstore *s, const char *key, const void *p, size_t n,
                        struct err *e) MUST_CHECK;
 
+/* Puts n bytes of a buffer that begins at a multiple of OBJSTORE_BLOCK. cap (also a multiple) is what the
+ * buffer holds; what lies behind n may be overwritten. Large objects go to the disk without being
+ * copied through the page cache, where the file system can do that. */
+#define OBJSTORE_BLOCK 4096
+int objstore_put_block(struct objstore *s, const char *key, void *p, size_t n, size_t cap,
+                       struct err *e) MUST_CHECK;
+
 /* Streams an object of unknown size; it exists only after commit. Abort (or failed commit) leaves
  * nothing behind. commit and abort free the writer. */
 int objstore_begin(struct objstore *s, const char *key, struct objstore_writer **out,

@@ -9,6 +9,8 @@ struct objstore_backend {
     int (*open)(void **state, const char *rest, struct err *e);
     void (*close)(void *state);
     int (*put)(void *state, const char *key, const struct iovec *pieces, int n, struct err *e);
+    /* NULL: put does it. */
+    int (*put_block)(void *state, const char *key, void *p, size_t n, size_t cap, struct err *e);
     int (*begin)(void *state, void **writer, struct err *e);
     int (*write)(void *writer, const void *p, size_t n, struct err *e);
     int (*rewrite)(void *writer, const void *p, size_t n, struct err *e);

@@ -139,10 +139,64 @@ static void a_missing_object_is_a_rejection(void **state)
     mem_free(dir);
 }
 
+/* Reads pieces of an odd size from an odd place and compares. */
+static void assert_reads(struct objstore *s, const char *key, const char *want, size_t n)
+{
+    struct err e = {0};
+    struct objstore_reader *r = NULL;
+    int64_t size = 0;
+    char piece[70001];
+    assert_int_equal(objstore_read_begin(s, key, &r, &size, &e), 0);
+    assert_int_equal(size, n);
+    size_t at = n / 3 | 1;
+    assert_int_equal(objstore_seek(r, (int64_t)at, &e), 0);
+    ssize_t got;
+    while ((got = objstore_read(r, piece, sizeof piece, &e)) > 0) {
+        assert_true(at + (size_t)got <= n);
+        assert_memory_equal(piece, want + at, (size_t)got);
+        at += (size_t)got;
+    }
+    assert_int_equal(got, 0);
+    assert_int_equal(at, n);
+    objstore_read_end(r);
+}
+
+static void blocks_of_any_length_come_back_the_same(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {0, 1, 511, 4095, 4096, 4097, 262143, 262144, 262145, 1048000};
+    size_t cap = 1 << 20;
+    char *want = mem_alloc(cap), *block = mem_aligned(OBJSTORE_BLOCK, cap);
+    for (size_t i = 0; i < cap; i++)
+        want[i] = (char)(i * 2654435761u >> 13);
+    for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+        char *dir = mem_strdup(testkit_tmpdir());
+        struct objstore *s = open_row(&rows[k], dir);
+        for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+            char key[32];
+            struct err e = {0};
+            snprintf(key, sizeof key, "blocks/%zu", lengths[i]);
+            memcpy(block, want, cap);
+            int r = objstore_put_block(s, key, block, lengths[i], cap, &e);
+            assert_int_equal(r, rows[k].behaviour == FAILS ? -1 : 0);
+            if (rows[k].behaviour == KEEPS)
+                assert_reads(s, key, want, lengths[i]);
+            if (rows[k].behaviour == KEEPS)
+                assert_int_equal(objstore_put_block(s, key, block, lengths[i], cap, &e), -1);
+        }
+        objstore_close(s);
+        testkit_rmdir(dir);
+        mem_free(dir);
+    }
+    mem_free(want);
+    mem_free(block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_backend_keeps_takes_or_fails),
+        cmocka_unit_test(blocks_of_any_length_come_back_the_same),
         cmocka_unit_test(bad_keys_never_reach_the_disk),
         cmocka_unit_test(a_key_is_written_once_and_listed),
         cmocka_unit_test(a_missing_object_is_a_rejection),

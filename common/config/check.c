@@ -107,6 +107,10 @@ static void check_option(struct config_errors *errors, const struct config_targe
 static void check_target(struct config_errors *errors, const struct config_target *t)
 {
     check_option(errors, t, TARGET_DICOM, t->dicom, "dicom");
+    check_option(errors, t, TARGET_DICOMTLS, t->dicomtls, "dicomtls");
+    if (t->dicomtls != NULL && !t->dicomtls->certificate != !t->dicomtls->key)
+        config_error(errors, place("targets", t->name, "dicomtls").text,
+                     "certificate and key belong together");
     check_option(errors, t, TARGET_FOLDER, t->folder, "folder");
     if (t->folder != NULL)
         check_texts(errors, "targets", t->name, "folder/exclude", &t->folder->exclude, is_file_glob,

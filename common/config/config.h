@@ -38,7 +38,13 @@ struct config_source {
     int syntaxes;                               /* default any */
 };
 
-enum config_target_type { TARGET_DICOM, TARGET_FOLDER, TARGET_DUMMY, TARGET_FAIL };
+enum config_target_type {
+    TARGET_DICOM,
+    TARGET_FOLDER,
+    TARGET_DUMMY,
+    TARGET_FAIL,
+    TARGET_DICOMTLS,
+};
 enum config_unaccepted { UNACCEPTED_FAIL, UNACCEPTED_SKIP };
 
 struct config_dicom_target {
@@ -48,6 +54,10 @@ struct config_dicom_target {
     bool pass_sender_ae, pass_receiver_ae; /* use the instance's own calling / called AE */
     int64_t timeout_seconds;               /* for one answer; default 60 */
     int64_t window;                        /* asynchronous operations asked for; default 1 */
+    /* dicomtls only: PEM files on the dispatcher's machine */
+    const char *ca;               /* who signs the target's certificate */
+    const char *certificate, *key; /* ours; both or none */
+    const char *certificate_name; /* that the target's must carry; NULL: host */
 };
 struct config_folder_target {
     const char *path;           /* absolute */
@@ -57,6 +67,7 @@ struct config_target {
     const char *name;
     int type;
     struct config_dicom_target *dicom;   /* the one that type names is required */
+    struct config_dicom_target *dicomtls;
     struct config_folder_target *folder;
     int64_t attempts;                    /* default 5 */
     int64_t retry_seconds;               /* default 900 */

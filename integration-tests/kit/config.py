@@ -7,6 +7,11 @@ def dicom(port, host="127.0.0.1", attempts=5, retry=1, unaccepted="fail", paused
             "retrySeconds": retry, "unaccepted": unaccepted, "paused": paused}
 
 
+def dicomtls(port, ca, host="127.0.0.1", attempts=2, retry=1, **dicom_keys):
+    return {"type": "dicomtls", "dicomtls": {"host": host, "port": port, "ca": str(ca), **dicom_keys},
+            "attempts": attempts, "retrySeconds": retry}
+
+
 def folder(path, exclude=(), attempts=5, retry=1):
     """A folder target; the folder is made, as a mount would be there."""
     path.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@
 
 static const struct target_type *const types[] = {
     &target_dicom,
+    &target_dicomtls,
     &target_dummy,
     &target_fail,
     &target_folder,

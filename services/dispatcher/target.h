@@ -38,7 +38,7 @@ struct target_type {
     int (*send)(struct transfer *t, struct err *e);
 };
 
-extern const struct target_type target_dicom, target_folder, target_dummy, target_fail;
+extern const struct target_type target_dicom, target_dicomtls, target_folder, target_dummy, target_fail;
 const struct target_type *target_type_of(const struct config_target *t);
 
 static inline bool transfer_is_open(const struct transfer *t, int64_t position)

@@ -1,5 +1,5 @@
 /*
- * Target "dicom": C-STORE to another node. Members are grouped by AE pair; each group travels over as
+ * Targets "dicom" and "dicomtls": C-STORE to another node. Members are grouped by AE pair; each group travels over as
  * many associations as its presentation contexts need (128 each). Dataset bytes go out as they came
  * in: the stored syntax is the only one proposed. The last fragment of a dataset is held back until
  * its hash has been checked, so damaged bytes are never stored anywhere as if they were good.
@@ -35,6 +35,7 @@ struct sending {
     int64_t largest; /* bytes of the largest member aboard */
     bool passed;     /* a member was refused for now: the attempt fails, but goes on */
     struct err refusal;
+    struct dimse_tls *tls; /* NULL: plain */
     struct hash *hash;
     char *buffer;
     uint16_t message_id;
@@ -47,15 +48,20 @@ static const char *first_of(const char *a, const char *b)
     return a && *a ? a : b;
 }
 
+static const struct config_dicom_target *config_of(const struct transfer *t)
+{
+    return t->target->dicom ? t->target->dicom : t->target->dicomtls;
+}
+
 /* "sender" stands for the node that sent the series. */
 static bool is_sender(const struct transfer *t)
 {
-    return strcmp(t->target->dicom->host, "sender") == 0;
+    return strcmp(config_of(t)->host, "sender") == 0;
 }
 
 static struct ae_pair pair_of(const struct transfer *t, const struct manifest_member *m)
 {
-    const struct config_dicom_target *c = t->target->dicom;
+    const struct config_dicom_target *c = config_of(t);
     struct ae_pair p;
     const char *calling = c->pass_sender_ae ? first_of(m->calling_ae, t->calling_ae) : NULL;
     const char *called = c->pass_receiver_ae ? first_of(m->called_ae, t->called_ae) : NULL;
@@ -74,7 +80,7 @@ static bool same_pair(struct ae_pair a, struct ae_pair b)
 
 static const char *host_of(const struct transfer *t)
 {
-    return is_sender(t) ? t->peer : t->target->dicom->host;
+    return is_sender(t) ? t->peer : config_of(t)->host;
 }
 
 /* ---- which contexts ---- */
@@ -275,7 +281,7 @@ static int send_aboard(struct sending *s, struct dimse_assoc *a, struct err *e)
 static int one_association(struct sending *s, int64_t first, struct err *e)
 {
     struct transfer *t = s->t;
-    const struct config_dicom_target *c = t->target->dicom;
+    const struct config_dicom_target *c = config_of(t);
     struct ae_pair pair = pair_of(t, transfer_member(t, first));
     struct dimse_assoc *a = NULL;
     board(s, first);
@@ -283,6 +289,7 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
                               .port = (int)c->port,
                               .calling_ae = pair.calling,
                               .called_ae = pair.called,
+                              .tls = s->tls,
                               .proposals = s->proposals,
                               .n = s->n_proposals,
                               .window = 1,
@@ -320,6 +327,21 @@ static int send_all(struct sending *s, struct err *e)
     return r;
 }
 
+/* The files are read for each attempt: a renewed certificate counts from then on. */
+static int make_tls(struct dimse_tls **out, const struct transfer *t, struct err *e)
+{
+    const struct config_dicom_target *c = t->target->dicomtls;
+    *out = NULL;
+    if (!c)
+        return 0;
+    struct dimse_tls_options o = {.certificate = c->certificate,
+                                  .key = c->key,
+                                  .ca = c->ca,
+                                  .verify = DIMSE_VERIFY_REQUIRED,
+                                  .host = first_of(c->certificate_name, host_of(t))};
+    return dimse_tls_new(out, &o, false, e);
+}
+
 static int send_dicom(struct transfer *t, struct err *e)
 {
     size_t n = t->manifest->members.n;
@@ -331,7 +353,10 @@ static int send_dicom(struct transfer *t, struct err *e)
                         .proposals = mem_zalloc(DIMSE_CONTEXTS * sizeof(struct dimse_proposal)),
                         .hash = hash_new(),
                         .buffer = mem_alloc(CHUNK_BYTES)};
-    int r = send_all(&s, e);
+    int r = make_tls(&s.tls, t, e);
+    if (r == 0)
+        r = send_all(&s, e);
+    dimse_tls_free(s.tls);
     mem_free(s.done);
     mem_free(s.proposal);
     mem_free(s.aboard);
@@ -343,3 +368,5 @@ static int send_dicom(struct transfer *t, struct err *e)
 
 const struct target_type target_dicom = {
     .type = TARGET_DICOM, .name = "dicom", .send = send_dicom};
+const struct target_type target_dicomtls = {
+    .type = TARGET_DICOMTLS, .name = "dicomtls", .send = send_dicom};

@@ -169,6 +169,11 @@ static void refused_with_pointer(void **state)
         {"{\"targets\": {\"t\": {}}}", "/targets/t/type", "required"},
         {"{\"targets\": {\"t\": {\"type\": \"dicom\"}}}", "/targets/t/dicom",
          "required for type dicom"},
+        {"{\"targets\": {\"t\": {\"type\": \"dicomtls\", \"dicomtls\": {\"host\": \"h\"}}}}",
+         "/targets/t/dicomtls/ca", ""},
+        {"{\"targets\": {\"t\": {\"type\": \"dicomtls\", \"dicomtls\": {\"host\": \"h\", "
+         "\"ca\": \"/ca.pem\", \"key\": \"/k.pem\"}}}}",
+         "/targets/t/dicomtls", "certificate and key belong together"},
         {"{\"targets\": {\"t\": {\"type\": \"dummy\", \"folder\": {\"path\": \"/x\"}}}}",
          "/targets/t/folder", "does not belong to this type"},
         {"{\"targets\": {\"t\": {\"type\": \"folder\", \"folder\": {\"path\": \"x\"}}}}",

@@ -23,6 +23,34 @@ METRIC_HISTOGRAM(store_seconds, "talaria_ingest_store_seconds",
 #define DIRECT_MIN     (64 * 1024) /* larger datasets go past the page cache */
 #define FAILED_HOLD_MS 2000 /* after a failed write no association is taken for this long */
 
+/* ---- dataset bytes in memory ---- */
+
+#define BODY_FIRST (64 * 1024)
+
+static void body_free(struct body *b)
+{
+    mem_free(b->data);
+    *b = (struct body){0};
+}
+
+static void body_append(struct body *b, const void *p, size_t n)
+{
+    size_t want = BODY_HEAD + b->len + n;
+    if (want > b->cap) {
+        size_t cap = b->cap ? b->cap : BODY_FIRST;
+        while (cap < want)
+            cap *= 2;
+        char *data = mem_aligned(OBJSTORE_BLOCK, cap);
+        if (b->len)
+            memcpy(data + BODY_HEAD, b->data + BODY_HEAD, b->len);
+        mem_free(b->data);
+        b->data = data;
+        b->cap = cap;
+    }
+    memcpy(b->data + BODY_HEAD + b->len, p, n);
+    b->len += n;
+}
+
 /* ---- life cycle ---- */
 
 static struct tag_set *tag_set_new(const char *const *extras, size_t n, struct err *e)
@@ -124,34 +152,6 @@ bool ingest_can_store(struct ingest *i, char why[128])
     else if (failing)
         snprintf(why, 128, "the object store failed a moment ago");
     return !low && !failing;
-}
-
-/* ---- dataset bytes in memory ---- */
-
-#define BODY_FIRST (64 * 1024)
-
-static void body_free(struct body *b)
-{
-    mem_free(b->data);
-    *b = (struct body){0};
-}
-
-static void body_append(struct body *b, const void *p, size_t n)
-{
-    size_t want = BODY_HEAD + b->len + n;
-    if (want > b->cap) {
-        size_t cap = b->cap ? b->cap : BODY_FIRST;
-        while (cap < want)
-            cap *= 2;
-        char *data = mem_aligned(OBJSTORE_BLOCK, cap);
-        if (b->len)
-            memcpy(data + BODY_HEAD, b->data + BODY_HEAD, b->len);
-        mem_free(b->data);
-        b->data = data;
-        b->cap = cap;
-    }
-    memcpy(b->data + BODY_HEAD + b->len, p, n);
-    b->len += n;
 }
 
 /* ---- items ---- */

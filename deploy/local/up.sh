@@ -40,6 +40,8 @@ write_service() { # folder of one service, as runit wants it
     [ "$1" != postgres ] || { printf '#!/bin/sh\nkill -INT "$(cat supervise/pid)"\n' >"$dir/control/t" && chmod +x "$dir/control/t"; }
     chmod +x "$dir/run.new" "$dir/check" "$dir/log/run"
     mv "$dir/run.new" "$dir/run"
+    # our services wait for their topics: a group that has members takes no first offsets from outside
+    ! is_ours "$1" || touch "$dir/down"
 }
 
 start_runsvdir() {
@@ -64,10 +66,10 @@ mark() {
     fi
 }
 
-# A service whose program or settings changed since it started is restarted.
+# Starts these; one whose program or settings changed since it started is restarted.
 restart_changed() {
     local name now
-    for name in "${services[@]}"; do
+    for name in "$@"; do
         now=$(mark "$name")
         if supervised "$name" && [ "$now" != "$(cat "$var/run/$name.mark" 2>/dev/null)" ]; then
             say restart "$name (program or settings changed)"
@@ -119,10 +121,11 @@ check_programs
 check_ports
 save_ports
 start_runsvdir
-restart_changed
+restart_changed kafka postgres target
 wait_ready kafka 60
 wait_ready postgres 60
 step topics 30 "$talaria" topics create --brokers "127.0.0.1:$TALARIA_PORT_KAFKA" --site main
 step database 5 create_database
+restart_changed "${ours[@]}"
 for name in target "${ours[@]}"; do wait_ready "$name" 30; done
 [ -e "$var/run/applied" ] || step configured 10 apply_demo

@@ -16,7 +16,7 @@
 
 #define CLAIM_MS   15000
 #define SILENCE_MS 30000 /* a journal that gives nothing for so long while it is folded */
-#define LOST_MS    30000 /* pause before a partition with a lost end is looked at again */
+#define LOST_MS    30000 /* pause before a partition that is another's is asked for again */
 
 METRIC_COUNTER(opens, "talaria_stage_opens_total", "Partitions opened, by outcome.",
                "stage,outcome");
@@ -50,6 +50,8 @@ static int append_claim(struct runner *r, struct slot *s, struct err *e)
         return err_wrap(e, "claim of %s [%d]", r->journal, s->partition);
     s->claim = ack.offset;
     s->claimed_at = ack.timestamp >= 0 ? ack.timestamp : clock_wall_ms();
+    for (size_t i = 0; i < r->n_inputs; i++)
+        s->in[i].careful.own = s->claim;
     return runner_failpoint(r, "claimed", e);
 }
 
@@ -69,6 +71,15 @@ static bool no_timely_record(const struct runner *r, const struct slot *s)
 {
     return r->same ? s->in[0].committed >= s->claim
                    : kafka_reader_at_end(r->reader, floor_topic(r), s->partition);
+}
+
+/* Of the slots that are being opened. The reader reads on for the others meanwhile. */
+static struct slot *among(struct slot **slots, size_t n, int32_t partition)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slots[i]->partition == partition && slots[i]->state)
+            return slots[i];
+    return NULL;
 }
 
 /* Log time of the record at each floor (the own claim if there is none). */
@@ -93,9 +104,11 @@ static int read_floor_times(struct runner *r, struct slot **slots, size_t n, str
         if (clock_mono_ms() > until || r->stop)
             return err_set(e, ERR_RETRY, 0, "%s: floors cannot be read", r->journal);
         watchdog_beat(r->beat);
+        if (got && !among(slots, n, k.partition))
+            journal_read(r, &k);
         for (size_t i = 0; i < n; i++) {
             struct slot *s = slots[i];
-            bool hit = got && k.partition == s->partition;
+            bool hit = got && k.partition == s->partition && strcmp(k.topic, floor_topic(r)) == 0;
             if (!wants_time(r, s) || s->floor_time >= 0 || (!hit && !no_timely_record(r, s)))
                 continue;
             s->floor_time = hit ? k.timestamp : clock_wall_ms();
@@ -124,7 +137,7 @@ static int fold_start(struct runner *r, const struct slot *s, int64_t *start, st
 
 /* ---- fold ---- */
 
-static void deliver(struct runner *r, struct slot *s, const struct kafka_record *k, bool folding)
+static void hand_over(struct runner *r, struct slot *s, const struct kafka_record *k, bool folding)
 {
     struct stage_record rec;
     stage_fill(&rec, r, k, r->stage->journal);
@@ -139,12 +152,19 @@ static void deliver(struct runner *r, struct slot *s, const struct kafka_record 
     r->stage->journal_record(s->state, &rec, r->arena);
 }
 
-static struct slot *among(struct slot **slots, size_t n, int32_t partition)
+/* Where the journal is the input, its records may be poison, too; what lies before the floor was
+ * worked before. -1: the partition was closed. */
+static int deliver(struct runner *r, struct slot *s, const struct kafka_record *k, bool folding)
 {
-    for (size_t i = 0; i < n; i++)
-        if (slots[i]->partition == partition && slots[i]->state)
-            return slots[i];
-    return NULL;
+    bool input = r->same && k->offset >= s->in[0].committed;
+    int work = input ? careful_before(r, s, 0, k) : 1;
+    if (work < 0)
+        return -1;
+    if (work)
+        hand_over(r, s, k, folding);
+    if (input)
+        careful_after(r, s, 0, k->offset, true);
+    return s->state ? 0 : -1;
 }
 
 static int start_folds(struct runner *r, struct slot **slots, size_t n, size_t *left, struct err *e)
@@ -170,10 +190,13 @@ static int fold_record(struct runner *r, struct slot *s, const struct kafka_reco
 {
     if (s->folded || k->offset > s->claim)
         return 0;
-    deliver(r, s, k, true);
-    metric_add(&folded_records, 1, r->stage->name);
-    if (k->offset < s->claim)
+    if (deliver(r, s, k, true) < 0)
         return 0;
+    metric_add(&folded_records, 1, r->stage->name);
+    if (k->offset < s->claim || !s->state)
+        return 0;
+    if (r->same)
+        slot_read(&s->in[0], k);
     s->claimed_at = k->timestamp;
     s->folded = true;
     kafka_reader_remove(r->reader, r->journal, s->partition);
@@ -195,6 +218,10 @@ static int fold(struct runner *r, struct slot **slots, size_t n, struct err *e)
         struct slot *s = got ? among(slots, n, k.partition) : NULL;
         if (s && fold_record(r, s, &k))
             left--;
+        if (s && !s->state)
+            return err_set(e, ERR_RETRY, 0, "%s: closed while it was folded", r->journal);
+        if (got && !s)
+            journal_read(r, &k);
         if (got)
             until = clock_mono_ms() + SILENCE_MS;
         if (clock_mono_ms() > until || r->stop)
@@ -204,14 +231,6 @@ static int fold(struct runner *r, struct slot **slots, size_t n, struct err *e)
 }
 
 /* ---- open ---- */
-
-static void refuse(struct runner *r, struct slot *s, const struct err *e)
-{
-    log_error("a partition stays closed", LOG_STR("stage", r->stage->name),
-              LOG_INT("partition", s->partition), LOG_ERR(e));
-    metric_add(&opens, 1, r->stage->name, "refused");
-    slot_close(r, s, LOST_MS);
-}
 
 static void make_state(struct runner *r, struct slot *s)
 {
@@ -227,26 +246,20 @@ static void make_state(struct runner *r, struct slot *s)
         r->stage->restore(s->state, s->saved);
 }
 
-/* Claim, and what the claim tells: is the committed floor beyond the end of the log? */
 static int begin(struct runner *r, struct slot *s, struct err *e)
 {
-    slot_close(r, s, -1);
+    if (s->why[0])
+        return 0; /* it stays closed */
     s->claim = s->newest = -1;
     s->claimed_at = s->log_ts = clock_wall_ms();
     s->log_mono = clock_mono_ms();
     for (size_t i = 0; i < r->n_inputs; i++) {
         s->in[i].read = s->in[i].position = s->in[i].committed;
         s->in[i].claim = s->in[i].floor_claim;
+        s->in[i].last = -1;
     }
     if (*r->journal && append_claim(r, s, e))
         return -1;
-    if (r->same && s->claim < s->in[0].committed) {
-        struct err lost = {0};
-        err_set(&lost, ERR_REJECT, 0, "the log ends at %lld, before its floor %lld",
-                (long long)s->claim, (long long)s->in[0].committed);
-        refuse(r, s, &lost);
-        return 0;
-    }
     if (*r->journal)
         s->log_ts = 0; /* the fold tells log time */
     make_state(r, s);
@@ -260,10 +273,11 @@ static int finish(struct runner *r, struct slot *s, struct err *e)
     if (*r->journal && kafka_reader_add(r->reader, r->journal, s->partition, s->claim + 1, e))
         return -1;
     if (r->same)
-        s->in[0].read = s->in[0].position = s->claim + 1;
+        slot_settled(&s->in[0]);
     if (r->stage->opened)
         r->stage->opened(s->state, &r->out);
     s->pause = 0;
+    slot_found(r, s);
     metric_add(&opens, 1, r->stage->name, "opened");
     log_info("partition opened", LOG_STR("stage", r->stage->name),
              LOG_INT("partition", s->partition), LOG_INT("claim", s->claim),
@@ -273,11 +287,15 @@ static int finish(struct runner *r, struct slot *s, struct err *e)
 
 int slots_open(struct runner *r, struct slot **slots, size_t n, struct err *e)
 {
-    int result = 0;
+    for (size_t i = 0; i < n; i++)
+        slot_close(r, slots[i], -1);
+    int result = tails_check(r, slots, n, e);
     for (size_t i = 0; i < n && !result; i++)
         result = begin(r, slots[i], e);
     if (!result && *r->journal)
         result = fold(r, slots, n, e);
+    if (!result)
+        result = tails_named(r, slots, n, e);
     for (size_t i = 0; i < n && !result; i++)
         result = finish(r, slots[i], e);
     for (size_t i = 0; i < n && result; i++) {
@@ -311,9 +329,10 @@ void journal_read(struct runner *r, const struct kafka_record *k)
     struct slot *s = runner_slot(r, k->partition);
     if (!s || !s->state || k->offset <= s->claim)
         return;
-    deliver(r, s, k, false);
+    if (deliver(r, s, k, false))
+        return;
     if (r->same)
-        s->in[0].read = k->offset + 1;
+        slot_read(&s->in[0], k);
     if (s->newest > s->claim &&
         event_type_of_header(kafka_record_header(k, "ce_type")) == EVENT_CLAIM)
         newer_claim(r, s, k->offset);

@@ -14,44 +14,23 @@
 METRIC_GAUGE(floor_age, "talaria_stage_floor_age_seconds",
              "How long a floor has not moved though records after it were read.", "stage");
 
-/* ---- metadata: {"v":1,"claim":N,"save":"…"}; claim is that of the input at its floor ---- */
-
-struct metadata {
-    int64_t v, claim;
-    const char *save;
-};
-static const struct row metadata_rows[] = {
-    {"v", ROW_INT, ROW(metadata, v), ROW_REQUIRED, .min = 1, .max = 1},
-    {"claim", ROW_INT, ROW(metadata, claim), 0, "-1", .min = -1, .max = INT64_MAX},
-    {"save", ROW_STRING, ROW(metadata, save)},
-};
-static const struct row_table metadata_table = {"commit metadata", sizeof(struct metadata),
-                                                metadata_rows, ARRAY_LEN(metadata_rows)};
-
-static void metadata_put(struct str *out, int64_t claim, const char *save)
-{
-    str_clear(out);
-    str_printf(out, "{\"v\":1,\"claim\":%" PRId64, claim);
-    if (save && *save) {
-        str_puts(out, ",\"save\":");
-        str_json(out, save, strlen(save));
-    }
-    str_putc(out, '}');
-}
+/* ---- metadata ---- */
 
 static void metadata_get(struct slot *s, size_t input, const char *text)
 {
-    struct arena *a = arena_new(1 << 16);
-    struct metadata m = {0};
+    struct input *in = &s->in[input];
     struct err e = {0};
-    if (*text && !rows_decode(&m, &metadata_table, text, strlen(text), a, NULL, &e)) {
-        s->in[input].claim = s->in[input].floor_claim = m.claim;
-        if (m.save && !s->saved)
-            s->saved = mem_strdup(m.save);
-    } else if (*text) {
+    char *save = NULL;
+    if (!*text)
+        return;
+    in->text = mem_strdup(text);
+    if (careful_decode(&in->careful, &save, text, &e))
         log_warn("commit metadata of another kind", LOG_ERR(&e));
-    }
-    arena_free(a);
+    in->claim = in->floor_claim = in->careful.claim;
+    if (save && !s->saved)
+        s->saved = save;
+    else
+        mem_free(save);
 }
 
 /* ---- life ---- */
@@ -62,13 +41,16 @@ struct slot *slot_new(struct runner *r, const struct kafka_partition *parts, siz
     struct slot *s = mem_zalloc(sizeof *s);
     s->partition = partition;
     s->claim = s->newest = -1;
-    for (size_t i = 0; i < STAGE_INPUTS; i++)
-        s->in[i] = (struct input){-1, -1, -1, -1, -1};
+    for (size_t i = 0; i < STAGE_INPUTS; i++) {
+        s->in[i] = (struct input){-1, -1, -1, -1, -1, .last = -1};
+        careful_init(&s->in[i].careful);
+    }
     for (size_t k = 0; k < n; k++)
         for (size_t i = 0; i < r->n_inputs; i++)
             if (parts[k].partition == partition && strcmp(parts[k].topic, r->topics[i]) == 0) {
                 s->in[i].committed = parts[k].committed;
                 metadata_get(s, i, parts[k].metadata);
+                careful_open(&s->in[i].careful, r->life);
             }
     s->moved = clock_mono_ms();
     return s;
@@ -88,6 +70,8 @@ void slot_close(struct runner *r, struct slot *s, int64_t reopen_in)
 void slot_free(struct runner *r, struct slot *s)
 {
     slot_close(r, s, -1);
+    for (size_t i = 0; i < STAGE_INPUTS; i++)
+        mem_free(s->in[i].text);
     mem_free(s->saved);
     mem_free(s);
 }
@@ -98,6 +82,22 @@ void slot_log_time(struct slot *s, int64_t timestamp)
         return;
     s->log_ts = timestamp;
     s->log_mono = clock_mono_ms();
+}
+
+void slot_read(struct input *in, const struct kafka_record *k)
+{
+    in->read = k->offset + 1;
+    in->last = k->offset;
+    in->mark = careful_mark(k->timestamp, k->value);
+}
+
+void slot_settled(struct input *in)
+{
+    in->position = in->read;
+    if (in->last <= in->careful.at)
+        return; /* read again, after an opening */
+    in->careful.at = in->last;
+    in->careful.mark = in->mark;
 }
 
 /* ---- floors ---- */
@@ -135,15 +135,38 @@ static int64_t claim_at(const struct slot *s, size_t i, int64_t floor)
     return floor == s->in[i].committed ? s->in[i].floor_claim : -1;
 }
 
-static void add_input(struct commit *c, struct slot *s, size_t i, int64_t floor, const char *save)
+/* How a slot is committed: if something has changed, at all events, or as closed cleanly. */
+enum how { CHANGED, FORCED, LEAVING };
+
+static void put_metadata(struct commit *c, struct committing *x, const struct careful *careful,
+                         const char *save)
 {
-    struct committing x = {.slot = s, .input = i, .claim = claim_at(s, i, floor)};
-    metadata_put(&x.metadata, x.claim, save);
-    if (x.metadata.len > METADATA_MAX) {
-        log_error("commit metadata is too long", LOG_STR("stage", c->r->stage->name),
-                  LOG_INT("bytes", x.metadata.len));
-        save = NULL;
-        metadata_put(&x.metadata, x.claim, NULL);
+    careful_encode(&x->metadata, careful, save);
+    if (x->metadata.len <= METADATA_MAX)
+        return;
+    log_error("commit metadata is too long", LOG_STR("stage", c->r->stage->name),
+              LOG_INT("bytes", x->metadata.len));
+    careful_encode(&x->metadata, careful, NULL);
+}
+
+static void add_input(struct commit *c, struct slot *s, size_t i, const char *save, enum how how)
+{
+    struct input *in = &s->in[i];
+    int64_t floor = s->state ? floor_of(c->r, s, i) : in->committed;
+    struct committing x = {.slot = s, .input = i};
+    if (floor < 0)
+        return;
+    x.claim = s->state ? claim_at(s, i, floor) : in->floor_claim;
+    careful_floor(&in->careful, floor);
+    struct careful careful = in->careful;
+    careful.claim = x.claim;
+    if (how == LEAVING)
+        careful_close(&careful);
+    put_metadata(c, &x, &careful, save);
+    if (how == CHANGED && floor == in->committed && in->text &&
+        strcmp(in->text, str_cstr(&x.metadata)) == 0) {
+        str_free(&x.metadata);
+        return;
     }
     if (i == 0)
         x.saved = mem_strdup(save && *save ? save : NULL);
@@ -152,22 +175,33 @@ static void add_input(struct commit *c, struct slot *s, size_t i, int64_t floor,
         .topic = c->r->topics[i], .partition = s->partition, .committed = floor};
 }
 
-static void add_slot(struct commit *c, struct slot *s, bool force)
+static void add_slot(struct commit *c, struct slot *s, enum how how)
 {
     struct runner *r = c->r;
     struct str save = STR_INIT;
-    int64_t floors[STAGE_INPUTS];
-    bool moved = force;
-    if (r->stage->save)
+    if (s->state && r->stage->save)
         r->stage->save(s->state, &save);
-    moved = moved || strcmp(str_cstr(&save), s->saved ? s->saved : "") != 0;
-    for (size_t i = 0; i < r->n_inputs; i++) {
-        floors[i] = floor_of(r, s, i);
-        moved = moved || floors[i] != s->in[i].committed;
-    }
-    for (size_t i = 0; moved && i < r->n_inputs; i++)
-        add_input(c, s, i, floors[i], str_cstr(&save));
+    else if (s->saved)
+        str_puts(&save, s->saved);
+    for (size_t i = 0; i < r->n_inputs; i++)
+        add_input(c, s, i, str_cstr(&save), how);
     str_free(&save);
+}
+
+static void committed(struct committing *x, int64_t floor)
+{
+    struct input *in = &x->slot->in[x->input];
+    if (in->committed != floor)
+        x->slot->moved = clock_mono_ms();
+    in->committed = floor;
+    in->floor_claim = x->claim;
+    mem_free(in->text);
+    in->text = str_take(&x->metadata);
+    if (x->input)
+        return;
+    mem_free(x->slot->saved);
+    x->slot->saved = x->saved;
+    x->saved = NULL;
 }
 
 static int commit_send(struct commit *c, struct err *e)
@@ -175,19 +209,8 @@ static int commit_send(struct commit *c, struct err *e)
     for (size_t i = 0; i < c->parts.n; i++)
         c->parts.items[i].metadata = str_cstr(&c->items.items[i].metadata);
     int result = c->parts.n ? kafka_commit_all(c->r->consumer, c->parts.items, c->parts.n, e) : 0;
-    for (size_t i = 0; i < c->parts.n && !result; i++) {
-        struct committing *x = &c->items.items[i];
-        struct input *in = &x->slot->in[x->input];
-        if (in->committed != c->parts.items[i].committed)
-            x->slot->moved = clock_mono_ms();
-        in->committed = c->parts.items[i].committed;
-        in->floor_claim = x->claim;
-        if (x->input)
-            continue;
-        mem_free(x->slot->saved);
-        x->slot->saved = x->saved;
-        x->saved = NULL;
-    }
+    for (size_t i = 0; i < c->parts.n && !result; i++)
+        committed(&c->items.items[i], c->parts.items[i].committed);
     return result;
 }
 
@@ -217,33 +240,68 @@ static void measure(struct runner *r)
     metric_set(&floor_age, (double)(now - oldest) / 1000, r->stage->name);
 }
 
-int floors_commit(struct runner *r, bool force, struct err *e)
+/* A partition that has passed the place of its crashes is worked like any other again. */
+static void calm(struct runner *r, struct slot *s)
+{
+    bool passed = true;
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        const struct input *in = &s->in[i];
+        int64_t floor = floor_of(r, s, i);
+        passed &= in->position >= in->until && (floor > in->from || floor == in->position);
+    }
+    if (!passed || !s->in[0].careful.crashes)
+        return;
+    log_info("the place of the crashes is passed", LOG_STR("stage", r->stage->name),
+             LOG_INT("partition", s->partition), LOG_INT("crashes", s->in[0].careful.crashes));
+    for (size_t i = 0; i < r->n_inputs; i++)
+        careful_calm(&s->in[i].careful);
+}
+
+static int commit_slots(struct runner *r, struct slot **slots, size_t n, enum how how, bool *any,
+                        struct err *e)
 {
     struct commit c = {.r = r};
-    for (size_t i = 0; i < r->slots.n; i++)
-        if (r->slots.items[i]->state)
-            add_slot(&c, r->slots.items[i], force);
-    bool any = c.parts.n > 0;
+    for (size_t i = 0; i < n; i++)
+        add_slot(&c, slots[i], how);
+    *any = c.parts.n > 0;
     int result = commit_send(&c, e);
     commit_free(&c);
+    return result;
+}
+
+int floors_commit(struct runner *r, bool force, struct err *e)
+{
+    VEC(struct slot *) open = {0};
+    bool any;
+    for (size_t i = 0; i < r->slots.n; i++)
+        if (r->slots.items[i]->state) {
+            calm(r, r->slots.items[i]);
+            *vec_push(&open) = r->slots.items[i];
+        }
+    int result = commit_slots(r, open.items, open.n, force ? FORCED : CHANGED, &any, e);
+    vec_free(&open);
     measure(r);
     if (!result && any && runner_failpoint(r, "committed", e))
         return -1;
     return result;
 }
 
-int slot_confirm(struct runner *r, struct slot *s, struct err *e)
+int floors_leave(struct runner *r, struct err *e)
 {
-    struct commit c = {.r = r};
-    for (size_t i = 0; i < r->n_inputs; i++) {
-        struct committing x = {.slot = s, .input = i, .claim = s->in[i].floor_claim};
-        x.saved = i ? NULL : mem_strdup(s->saved);
-        metadata_put(&x.metadata, x.claim, s->saved);
-        *vec_push(&c.items) = x;
-        *vec_push(&c.parts) = (struct kafka_partition){
-            .topic = r->topics[i], .partition = s->partition, .committed = s->in[i].committed};
-    }
-    int result = commit_send(&c, e);
-    commit_free(&c);
-    return result;
+    bool any;
+    int result = commit_slots(r, r->slots.items, r->slots.n, LEAVING, &any, e);
+    measure(r);
+    return result ? result : any ? runner_failpoint(r, "committed", e) : 0;
+}
+
+int slot_commit(struct runner *r, struct slot *s, struct err *e)
+{
+    bool any;
+    return commit_slots(r, &s, 1, FORCED, &any, e);
+}
+
+int slots_enter(struct runner *r, struct err *e)
+{
+    bool any;
+    return commit_slots(r, r->slots.items, r->slots.n, CHANGED, &any, e);
 }

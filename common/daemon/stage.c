@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "base/id.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "daemon/stage_priv.h"
@@ -181,7 +182,7 @@ int runner_settle(struct runner *r)
     }
     for (size_t i = 0; i < r->slots.n; i++)
         for (size_t k = 0; k < r->n_inputs; k++)
-            r->slots.items[i]->in[k].position = r->slots.items[i]->in[k].read;
+            slot_settled(&r->slots.items[i]->in[k]);
     return 0;
 }
 
@@ -266,6 +267,21 @@ static enum stage_verdict handle(struct runner *r, struct slot *s, const struct 
     return v;
 }
 
+/* As handle, carefully where the partition needs it. The slot may be closed afterwards. */
+static enum stage_verdict work(struct runner *r, struct slot *s, const struct kafka_record *k,
+                               size_t input)
+{
+    int touch = careful_before(r, s, input, k);
+    if (touch < 0)
+        return STAGE_RETRY;
+    enum stage_verdict v = touch ? handle(r, s, k, input) : STAGE_DONE;
+    if (v != STAGE_RETRY)
+        slot_read(&s->in[input], k);
+    if (touch)
+        careful_after(r, s, input, k->offset, v != STAGE_RETRY);
+    return v;
+}
+
 static void input_record(struct runner *r, const struct kafka_record *k)
 {
     struct slot *s = runner_slot(r, k->partition);
@@ -279,10 +295,8 @@ static void input_record(struct runner *r, const struct kafka_record *k)
         return;
     }
     slot_log_time(s, k->timestamp);
-    if (handle(r, s, k, i) != STAGE_RETRY) {
-        s->in[i].read = k->offset + 1;
+    if (work(r, s, k, i) != STAGE_RETRY || !s->state)
         return;
-    }
     if (s->again) { /* one at a time: this one is read again after the other */
         struct err e = {0};
         if (kafka_seek(r->consumer, k->topic, k->partition, k->offset, &e))
@@ -298,13 +312,18 @@ static void try_again(struct runner *r, struct slot *s)
 {
     struct again *a = s->again;
     struct err e = {0};
-    if (handle(r, s, &a->record, a->input) == STAGE_RETRY) {
+    s->again = NULL; /* while it is worked: closing the partition would free it */
+    enum stage_verdict v = work(r, s, &a->record, a->input);
+    if (!s->state) {
+        mem_free(a);
+        return;
+    }
+    if (v == STAGE_RETRY) {
+        s->again = a;
         a->pause = a->pause * 2 < AGAIN_MAX_MS ? a->pause * 2 : AGAIN_MAX_MS;
         a->due = clock_mono_ms() + a->pause;
         return;
     }
-    s->in[a->input].read = a->record.offset + 1;
-    s->again = NULL;
     if (a->dropped &&
         kafka_seek(r->consumer, r->topics[a->input], s->partition, s->in[a->input].read, &e))
         slot_close(r, s, STAGE_PAUSE_MIN); /* opening it again seeks, too */
@@ -324,7 +343,7 @@ static void lost(struct runner *r, const struct kafka_record *where, const struc
     log_error("a partition's place is not in the log: it stays closed",
               LOG_STR("stage", r->stage->name), LOG_INT("partition", where->partition), LOG_ERR(e));
     if (s)
-        slot_close(r, s, STAGE_PAUSE_MAX);
+        slot_close(r, s, STAGE_LOST_MS); /* opening it again looks what is there */
 }
 
 static void trouble(struct runner *r, const struct kafka_record *where, const struct err *e)
@@ -414,7 +433,7 @@ static void reopen_later(struct slot *s)
 static void reopen(struct runner *r, struct slot *s)
 {
     struct err e = {0};
-    if (slot_confirm(r, s, &e) || slots_open(r, &s, 1, &e)) {
+    if (slot_commit(r, s, &e) || slots_open(r, &s, 1, &e)) {
         LOG_LIMITED(LOG_LEVEL_WARN, "a partition is not opened yet",
                     LOG_STR("stage", r->stage->name), LOG_INT("partition", s->partition),
                     LOG_ERR(&e));
@@ -450,9 +469,13 @@ static void tell(struct runner *r)
         }
         if (ready && !s->state) {
             ready = false;
-            snprintf(why, sizeof why, "partition %d is closed", s->partition);
+            if (s->why[0])
+                str_copy(why, sizeof why, s->why);
+            else
+                snprintf(why, sizeof why, "partition %d is closed", s->partition);
         }
     }
+    tails_measure(r);
     metric_set(&position_lag, (double)lag, r->stage->name);
     readiness_set(&r->ready, ready, why);
 }
@@ -517,7 +540,7 @@ static int assigned(void *arg, struct kafka_partition *parts, size_t n, struct e
             *vec_push(&r->slots) = slot_new(r, parts, n, parts[i].partition);
     }
     r->out.now_ms = clock_wall_ms();
-    if (!slots_open(r, r->slots.items, r->slots.n, e))
+    if (!slots_enter(r, e) && !slots_open(r, r->slots.items, r->slots.n, e))
         return 0;
     drop_slots(r);
     outputs_clear(&r->out);
@@ -534,7 +557,7 @@ static void revoked(void *arg, const struct kafka_partition *parts, size_t n, bo
         batch_revoked(r);
         return;
     }
-    if (!is_lost && !runner_settle(r) && floors_commit(r, false, &e))
+    if (!is_lost && (runner_settle(r) || floors_leave(r, &e)))
         log_warn("floors not committed while partitions are given away",
                  LOG_STR("stage", r->stage->name), LOG_ERR(&e));
     outputs_clear(&r->out);
@@ -557,7 +580,7 @@ static int connect(struct runner *r, struct err *e)
                             .assigned = assigned,
                             .revoked = revoked,
                             .arg = r};
-    if (*r->journal && !r->reader) {
+    if (!r->reader && !r->stage->batch) {
         if (kafka_reader_new(&r->reader, o, e))
             return -1;
         kafka_reader_wake(r->reader, r->wake);
@@ -616,6 +639,7 @@ int runner_start(struct runner **out, struct daemon *d, const struct stage *s, s
     r->arena = arena_new(STAGE_ARENA);
     r->batch_arena = arena_new(0);
     r->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    id_receipt(r->life);
     for (; r->n_inputs < STAGE_INPUTS && s->inputs[r->n_inputs]; r->n_inputs++)
         r->topics[r->n_inputs] =
             topics_name(r->inputs[r->n_inputs], d->settings->site, s->inputs[r->n_inputs]);

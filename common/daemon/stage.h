@@ -80,10 +80,17 @@ struct stage {
     void (*tick)(void *state, int64_t log_now, bool caught_up, struct outputs *out);
     /* The oldest input offset still needed, given the next unread one. */
     int64_t (*floor)(const void *state, int64_t position);
-    /* Appends up to 900 bytes of own commit metadata; may be NULL. The last one comes back at open
+    /* Appends up to 200 bytes of own commit metadata; may be NULL. The last one comes back at open
      * through restore (before the fold), if both are set. */
     void (*save)(const void *state, struct str *out);
     void (*restore)(void *state, const char *saved);
+    /* A record of an input that has killed its worker again and again (or is in dlq from before) and
+     * is not worked. May be NULL. */
+    void (*skipped)(void *state, const struct stage_record *r);
+    /* After the fold: the highest input offset that the journal names, and the id of the record there
+     * (NULL: nothing is named). The log is compared with it: a lost tail keeps the partition closed.
+     * May be NULL. */
+    const char *(*named)(const void *state, int64_t *offset);
     void (*close)(void *state);
 
     /* ---- batch stages (bookkeeper): instead of all the above but name and inputs ---- */

@@ -1,10 +1,11 @@
 /* What the files of a stage's runner share: stage.c (thread, loop), slot.c (floors, metadata,
- * closing), journal.c (claim, fold, read-back), batch.c. All of it belongs to the stage's thread.
- */
+ * closing), journal.c (claim, fold, read-back), poison.c (careful mode), tail.c (lost tails),
+ * batch.c. All of it belongs to the stage's thread. */
 #ifndef DAEMON_STAGE_PRIV_H
 #define DAEMON_STAGE_PRIV_H
 
 #include "base/vec.h"
+#include "daemon/careful.h"
 #include "daemon/daemon_priv.h"
 
 #define STAGE_INPUTS    8
@@ -15,6 +16,7 @@
 #define STAGE_COMMIT_MS 1000
 #define STAGE_PAUSE_MIN 200
 #define STAGE_PAUSE_MAX 30000
+#define STAGE_LOST_MS   5000 /* pause before a partition with a lost tail is looked at again */
 
 /* One input of one partition. */
 struct input {
@@ -23,6 +25,11 @@ struct input {
     int64_t position;    /* all before it are handled and their outputs acknowledged */
     int64_t claim;       /* newest one seen or named here; -1: none */
     int64_t floor_claim; /* what it was at the committed floor, if known */
+    int64_t last;        /* the record before read, with its mark; -1 */
+    uint64_t mark;
+    int64_t until, from;   /* the place of crashes is passed there; the floor at the opening */
+    struct careful careful; /* as it is to be committed, but for claim */
+    char *text;             /* committed metadata; NULL: none */
 };
 
 /* A record that its handler wants again; a copy. */
@@ -43,6 +50,7 @@ struct slot {
     int64_t floor_time; /* log time of the record at the floor, while opening; -1 unknown */
     struct input in[STAGE_INPUTS];
     char *saved; /* own metadata of the last commit; NULL: none */
+    char why[DAEMON_WHY]; /* it stays closed until `talaria recover`; "": it does not */
     int64_t log_ts, log_mono;
     int64_t moved;            /* monotonic: when the floor moved, or nothing was behind it */
     int64_t reopen_at, pause; /* while closed; reopen_at 0: not before the group says so */
@@ -69,8 +77,8 @@ struct runner {
     VEC(struct slot *) slots;
     struct arena *arena;
     struct outputs out;
-    bool failed; /* the outputs of this turn could not be written */
     int64_t commit_at, tick_at;
+    char life[CAREFUL_NAME]; /* of this process: who has partitions open */
     /* batch stages */
     VEC(struct kafka_record) batch;
     struct arena *batch_arena;
@@ -96,15 +104,40 @@ struct slot *slot_new(struct runner *r, const struct kafka_partition *parts, siz
 void slot_close(struct runner *r, struct slot *s, int64_t reopen_in); /* -1: not by itself */
 void slot_free(struct runner *r, struct slot *s);
 void slot_log_time(struct slot *s, int64_t timestamp);
-/* Commits every open slot's floor if it moved (or force). FATAL: refused. */
+/* Commits every open slot's floor and metadata if they moved (or force). FATAL: refused. */
 int floors_commit(struct runner *r, bool force, struct err *e);
-/* Commits what is committed already: do we still own it? */
-int slot_confirm(struct runner *r, struct slot *s, struct err *e);
+/* All slots are given away: floors, and that they were closed cleanly. */
+int floors_leave(struct runner *r, struct err *e);
+/* One slot, open or not; also tells whether we still own it. */
+int slot_commit(struct runner *r, struct slot *s, struct err *e);
+/* All slots were just taken over: says so before anything is touched. */
+int slots_enter(struct runner *r, struct err *e);
+/* The record at in.read is handled. */
+void slot_read(struct input *in, const struct kafka_record *k);
+/* All that was read is acknowledged. */
+void slot_settled(struct input *in);
 
 /* journal.c */
 /* Opens slots (claim, fold, opened()). What can never be opened stays closed; -1: try all again. */
 int slots_open(struct runner *r, struct slot **slots, size_t n, struct err *e);
 void journal_read(struct runner *r, const struct kafka_record *k);
+
+/* poison.c */
+/* Before a record is touched. 1: work it; 0: pass it by; -1: the partition was closed. */
+int careful_before(struct runner *r, struct slot *s, size_t input, const struct kafka_record *k);
+/* Afterwards: it is through, or has to come again. */
+void careful_after(struct runner *r, struct slot *s, size_t input, int64_t offset, bool done);
+
+/* tail.c */
+/* Compares the logs with what the committed metadata says. Slots whose log has lost its tail stay
+ * closed (why says it). */
+int tails_check(struct runner *r, struct slot **slots, size_t n, struct err *e);
+/* The same with what the folded journals name. */
+int tails_named(struct runner *r, struct slot **slots, size_t n, struct err *e);
+/* The partition stays closed, with an alarm, until the log has been mended. */
+void slot_lost(struct runner *r, struct slot *s, const char *why);
+void slot_found(struct runner *r, struct slot *s); /* it is open: the alarm is over */
+void tails_measure(struct runner *r);
 
 /* batch.c */
 int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, struct err *e);

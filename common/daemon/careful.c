@@ -1,0 +1,225 @@
+/* Commit metadata and careful mode; see careful.h. */
+#include "daemon/careful.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "rows/rows.h"
+
+/* ---- text ---- */
+
+struct metadata {
+    int64_t v, claim, own, crashes, at, hand, suspect, hits;
+    const char *open, *mark, *save;
+    struct row_strings skips;
+    bool alarm;
+};
+
+#define AT(member) ROW(metadata, member)
+static const struct row rows[] = {
+    {"v", ROW_INT, AT(v), ROW_REQUIRED, .min = 1, .max = 1},
+    {"claim", ROW_INT, AT(claim), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"own", ROW_INT, AT(own), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"open", ROW_STRING, AT(open), 0, NULL, 0, CAREFUL_NAME - 1},
+    {"crashes", ROW_INT, AT(crashes), .max = INT32_MAX},
+    {"at", ROW_INT, AT(at), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"mark", ROW_STRING, AT(mark), 0, NULL, 16, 16},
+    {"hand", ROW_INT, AT(hand), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"suspect", ROW_INT, AT(suspect), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"hits", ROW_INT, AT(hits), .max = INT32_MAX},
+    {"skips", ROW_STRINGS, AT(skips), .max = CAREFUL_SKIPS},
+    {"alarm", ROW_BOOL, AT(alarm)},
+    {"save", ROW_STRING, AT(save)},
+};
+static const struct row_table table = {"commit metadata", sizeof(struct metadata), rows,
+                                       ARRAY_LEN(rows)};
+
+void careful_init(struct careful *c)
+{
+    memset(c, 0, sizeof *c);
+    c->claim = c->own = c->at = c->hand = c->suspect = -1;
+}
+
+static void take_skips(struct careful *c, const struct row_strings *skips)
+{
+    for (size_t i = 0; i < skips->n; i++) {
+        int64_t offset;
+        if (str_int64(&offset, skips->items[i], 0, INT64_MAX) == 0)
+            c->skips[c->n_skips++] = offset;
+    }
+}
+
+int careful_decode(struct careful *c, char **save, const char *text, struct err *e)
+{
+    struct arena *a = arena_new(1 << 16);
+    struct metadata m = {0};
+    careful_init(c);
+    *save = NULL;
+    int result = rows_decode(&m, &table, text, strlen(text), a, NULL, e);
+    if (!result) {
+        c->claim = m.claim;
+        c->own = m.own;
+        c->crashes = m.crashes;
+        c->at = m.at;
+        c->hand = m.hand;
+        c->suspect = m.suspect;
+        c->hits = m.hits;
+        c->alarm = m.alarm;
+        str_copy(c->open, sizeof c->open, m.open ? m.open : "");
+        c->mark = m.mark ? strtoull(m.mark, NULL, 16) : 0;
+        take_skips(c, &m.skips);
+        *save = m.save ? mem_strdup(m.save) : NULL;
+    }
+    arena_free(a);
+    return result;
+}
+
+void careful_encode(struct str *out, const struct careful *c, const char *save)
+{
+    char texts[CAREFUL_SKIPS][24], mark[24];
+    const char *skips[CAREFUL_SKIPS];
+    for (size_t i = 0; i < c->n_skips; i++) {
+        snprintf(texts[i], sizeof texts[i], "%" PRId64, c->skips[i]);
+        skips[i] = texts[i];
+    }
+    snprintf(mark, sizeof mark, "%016" PRIx64, c->mark);
+    const struct metadata m = {.v = 1,
+                               .claim = c->claim,
+                               .own = c->own,
+                               .open = *c->open ? c->open : NULL,
+                               .crashes = c->crashes,
+                               .at = c->at,
+                               .mark = mark,
+                               .hand = c->hand,
+                               .suspect = c->suspect,
+                               .hits = c->hits,
+                               .skips = {skips, c->n_skips},
+                               .alarm = c->alarm,
+                               .save = save && *save ? save : NULL};
+    str_clear(out);
+    rows_encode(out, &table, &m, true);
+}
+
+/* ---- careful mode ---- */
+
+static void forget_suspect(struct careful *c)
+{
+    c->suspect = -1;
+    c->hits = 0;
+}
+
+void careful_open(struct careful *c, const char *me)
+{
+    if (*c->open && strcmp(c->open, me) != 0) {
+        c->crashes++;
+        if (c->hand >= 0 && c->hand == c->suspect)
+            c->hits++;
+        else if (c->hand >= 0) {
+            c->suspect = c->hand;
+            c->hits = 1;
+        }
+    }
+    c->hand = -1;
+    str_copy(c->open, sizeof c->open, me);
+}
+
+void careful_close(struct careful *c)
+{
+    careful_calm(c);
+    c->open[0] = '\0';
+}
+
+void careful_calm(struct careful *c)
+{
+    c->crashes = 0;
+    c->hand = -1;
+    forget_suspect(c);
+}
+
+bool careful_is(const struct careful *c)
+{
+    return c->crashes >= CAREFUL_CRASHES;
+}
+
+enum careful_what careful_record(const struct careful *c, int64_t offset)
+{
+    for (size_t i = 0; i < c->n_skips; i++)
+        if (c->skips[i] == offset)
+            return CAREFUL_PASS;
+    return offset == c->suspect && c->hits >= CAREFUL_HITS ? CAREFUL_POISON : CAREFUL_WORK;
+}
+
+void careful_take(struct careful *c, int64_t offset)
+{
+    c->hand = offset;
+}
+
+void careful_put(struct careful *c)
+{
+    c->hand = -1;
+}
+
+void careful_done(struct careful *c, int64_t offset)
+{
+    c->hand = -1;
+    if (offset == c->suspect)
+        forget_suspect(c);
+}
+
+void careful_skip(struct careful *c, int64_t offset)
+{
+    if (c->n_skips == CAREFUL_SKIPS) {
+        c->n_skips--;
+        memmove(c->skips, c->skips + 1, c->n_skips * sizeof c->skips[0]);
+    }
+    c->skips[c->n_skips++] = offset;
+    careful_done(c, offset);
+}
+
+void careful_floor(struct careful *c, int64_t floor)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->n_skips; i++)
+        if (c->skips[i] >= floor)
+            c->skips[kept++] = c->skips[i];
+    c->n_skips = kept;
+}
+
+int64_t careful_until(const struct careful *c, int64_t floor, int64_t end)
+{
+    int64_t known = c->at + 1 > floor ? c->at + 1 : floor;
+    if (c->suspect + 1 > known)
+        known = c->suspect + 1;
+    return end - known < CAREFUL_AHEAD ? end : known + CAREFUL_AHEAD;
+}
+
+/* ---- records ---- */
+
+struct slice careful_id(struct slice value)
+{
+    struct slice id;
+    if (!value.p || rows_peek(&id, value.p, value.n, "id") || id.n < 2 || id.p[0] != '"')
+        return (struct slice){NULL, 0};
+    return (struct slice){id.p + 1, id.n - 2};
+}
+
+/* FNV-1a: the two records at one offset are no enemies, only different. */
+static uint64_t mix(uint64_t hash, const void *p, size_t n)
+{
+    const uint8_t *byte = p;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+uint64_t careful_mark(int64_t timestamp, struct slice value)
+{
+    struct slice id = careful_id(value);
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), &timestamp, sizeof timestamp);
+    if (id.p)
+        return mix(hash, id.p, id.n);
+    return value.p ? mix(hash, value.p, value.n) : hash;
+}

@@ -15,10 +15,14 @@
 EMBED(pg_sql_0001, "0001_ledger.sql");
 EMBED(pg_sql_0002, "0002_cleaner.sql");
 EMBED(pg_sql_0003, "0003_delivery_requests.sql");
+EMBED(pg_sql_0004, "0004_failed.sql");
+EMBED(pg_sql_0005, "0005_held.sql");
 
 const struct pg_migration pg_migrations[] = {
     {1, "0001_ledger.sql", pg_sql_0001_start, pg_sql_0001_end},
     {2, "0002_cleaner.sql", pg_sql_0002_start, pg_sql_0002_end},
     {3, "0003_delivery_requests.sql", pg_sql_0003_start, pg_sql_0003_end},
+    {4, "0004_failed.sql", pg_sql_0004_start, pg_sql_0004_end},
+    {5, "0005_held.sql", pg_sql_0005_start, pg_sql_0005_end},
 };
 const size_t pg_migrations_n = ARRAY_LEN(pg_migrations);

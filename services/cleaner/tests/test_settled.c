@@ -329,11 +329,29 @@ static void test_results_logs_and_manifests_have_their_own_times(void **state)
     }
 }
 
+static void test_a_study_is_held_until_its_entries_ended(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *change, *want;
+    } table[] = {
+        {"", "delivered"},
+        {HELD, "held"},
+        {HELD "INSERT INTO dismissals VALUES ('held','d1/ai',NULL,NULL,now())", "delivered"},
+        {HELD "INSERT INTO dismissals VALUES ('held','d1/b',NULL,NULL,now())", "held"},
+        {HELD REPLAY("[\"d1\"]"), "delivered"}};
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        set_up(table[i].change);
+        assert_string_equal(cluster_one(pg, "SELECT study_state('1')"), table[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_clause_alone_keeps_a_receipt),
         cmocka_unit_test(test_disk_pressure_shortens_only_the_retention),
+        cmocka_unit_test(test_a_study_is_held_until_its_entries_ended),
         cmocka_unit_test(test_results_logs_and_manifests_have_their_own_times),
     };
     return cmocka_run_group_tests(tests, start, stop);

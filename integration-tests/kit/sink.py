@@ -22,14 +22,19 @@ class Arrived:
 
 class Sink:
     """answer(arrived so far, SOP instance UID) says what happens to a C-STORE: an int is the status of the
-    answer; "abort", "drop" (close without a word), "hang" (never answer) and "ignore" (store, then close before
-    the answer: the outcome is unknown to the sender) are the accidents. accept(abstract, syntaxes) names the
-    transfer syntax of a context, or None to refuse it. reject: (result, source, reason) of every association."""
+    answer; (int, seconds) answers late; "twice" answers success twice; "wrong id" answers another message;
+    "abort", "drop" (close without a word), "hang" (never answer) and "ignore" (store, then close before
+    the answer: the outcome is unknown to the sender) are the accidents. early(SOP instance UID), asked before
+    the dataset was read: True aborts in the middle of it. accept(abstract, syntaxes) names the transfer syntax
+    of a context, or None to refuse it. reject: (result, source, reason) of every association. slow: reads one byte a
+    second, from "connection" or "association" on. mute: takes connections and never says a word. tls: an
+    ssl.SSLContext."""
 
-    def __init__(self, answer=None, accept=None, port=None):
+    def __init__(self, answer=None, accept=None, port=None, early=None, reject=None, slow=None, mute=False,
+                 tls=None):
         self.answer = answer or (lambda n, sop: 0)
         self.accept = accept or (lambda abstract, syntaxes: syntaxes[0])
-        self.reject = None
+        self.early, self.reject, self.slow, self.mute, self.tls = early, reject, slow, mute, tls
         self.arrived, self.associations, self.released, self.aborted = [], 0, 0, 0
         self.port = port or free_port()
         self.closing = threading.Event()
@@ -40,6 +45,8 @@ class Sink:
     def start(self):
         self.closing.clear()
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        if self.slow:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
         return self
 
@@ -72,9 +79,17 @@ class Sink:
                 sock, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(pdu.Connection(sock, 120),), daemon=True).start()
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
-    def _serve(self, connection):
+    def _serve(self, sock):
+        try:
+            if self.tls:
+                sock.settimeout(20)
+                sock = self.tls.wrap_socket(sock, server_side=True)
+        except OSError:  # ssl.SSLError is one
+            sock.close()
+            return
+        connection = Scripted(sock, self)
         with self.lock:
             self.open.add(connection)
         try:
@@ -87,6 +102,10 @@ class Sink:
             connection.close()
 
     def _association(self, connection):
+        if self.mute:
+            self.closing.wait(120)
+            return
+        connection.slow = self.slow == "connection"
         kind, body = connection.receive()
         if kind != pdu.ASSOCIATE_RQ:
             return
@@ -97,9 +116,14 @@ class Sink:
         contexts, answers = self._negotiate(body)
         self.associations += 1
         connection.send(pdu.associate_ac(answers, calling, called))
+        connection.slow = bool(self.slow)
         while True:
             try:
                 context, fields, dataset = connection.receive_message()
+            except Enough:
+                self.aborted += 1
+                connection.send(pdu.pdu(pdu.ABORT, b"\0\0\0\0"))
+                return
             except pdu.Unexpected as e:
                 if e.kind == pdu.RELEASE_RQ:
                     self.released += 1
@@ -132,12 +156,21 @@ class Sink:
         sop, sop_class = pdu.text(fields, 0x1000), pdu.text(fields, 0x0002)
         with self.lock:
             status = self.answer(len(self.arrived), sop)
+            said = status[0] if isinstance(status, tuple) else 0 if status == "twice" else status
             self.arrived.append(Arrived(sop, sop_class, contexts[context][1], dataset, calling, called,
-                                        status if isinstance(status, int) else None))
+                                        said if isinstance(said, int) else None))
         if status == "abort":
             connection.send(pdu.pdu(pdu.ABORT, b"\0\0\0\0"))
         elif status == "hang":
             self.closing.wait(120)
+        elif status == "wrong id":
+            return self._respond(connection, context, kind, number ^ 0x4000, fields, 0)
+        elif status == "twice":
+            self._respond(connection, context, kind, number, fields, 0)
+            status = 0
+        elif isinstance(status, tuple):
+            status, seconds = status
+            self.closing.wait(seconds)
         if not isinstance(status, int):
             return False
         return self._respond(connection, context, kind, number, fields, status)
@@ -149,3 +182,37 @@ class Sink:
             answer[0x1000] = pdu.text(fields, 0x1000)
         connection.send(pdu.message(context, pdu.command(answer)))
         return True
+
+
+class Enough(Exception):
+    """The sink has read as much of a dataset as it wants."""
+
+
+class Scripted(pdu.Connection):
+    """Reads as its sink says."""
+
+    def __init__(self, sock, sink):
+        super().__init__(sock, 120)
+        self.sink, self.slow = sink, False
+
+    def _exactly(self, n):
+        if not self.slow:
+            return super()._exactly(n)
+        out = b""
+        while len(out) < n:
+            if self.sink.closing.wait(1):
+                raise pdu.Closed()
+            part = self.socket.recv(1)
+            if not part:
+                raise pdu.Closed()
+            out += part
+        return out
+
+    def receive(self):
+        kind, body = super().receive()
+        if kind == pdu.DATA and self.sink.early and body[5] & 1:
+            size = struct.unpack(">I", body[:4])[0]
+            fields = pdu.parse_command(body[6:4 + size])
+            if pdu.us(fields, 0x0100) == pdu.C_STORE and self.sink.early(pdu.text(fields, 0x1000)):
+                raise Enough()
+        return kind, body

@@ -59,17 +59,26 @@ def sent_study(site, tmp_folder, seed=30, slices=2):
 
 def test_every_route_answers_as_its_document_says(site, tmp_folder):
     site.up(config.document({"archive": config.folder(tmp_folder / "archive"),
-                             "closed": config.dicom(free_port(), attempts=1)}))
+                             "closed": config.dicom(free_port(), attempts=1),
+                             "shut": config.dicom(free_port(), attempts=1),
+                             "paused": config.dicom(free_port(), paused=True),
+                             "halted": config.dicom(free_port(), paused=True)}))
     uid, series = sent_study(site, tmp_folder)
-    site.settled(uid, 2, "failed")
+    site.ledger_within(30, "SELECT count(*) FROM deliveries WHERE state = 'failed'", 2)
+    site.ledger_within(30, "SELECT count(*) FROM deliveries WHERE state = 'requested' AND study IS NOT NULL", 2)
     document, faults, seen = Document(), [], set()
     etag, body = current(site)
     right = {"study": uid, "series": series, "hold": "a-hold"}
-    failed = site.value("SELECT delivery FROM deliveries WHERE state = 'failed'")
-    because = {"why": "a test"}
+    of_target = {r["target"]: r["delivery"] for r in site.query("SELECT target, delivery FROM deliveries")}
+    acted_on = {"cancelDelivery": of_target["paused"], "retryDelivery": of_target["halted"],
+                "restartDelivery": of_target["shut"]}
+    failed = of_target["closed"]
+    because, reason = {"why": "a test"}, {"reason": "a test"}
     bodies = {"putConfig": [body, {"rules": 7}, b"{"], "checkConfig": [body, {"nonsense": 1}, b"", b"\xff"],
               "setHold": [{"study": uid, **because}, {"study": uid}, {"receipts": ["x"], **because}, {}],
               "releaseHold": [because],
+              **{action: [reason, {}, {"reason": 7}, b"{"] for action in acted_on},
+              "restartDeliveries": [{"ids": ["none"], **reason}, {"target": "x", "ids": ["none"], **reason}, {}],
               "dismiss": [{"kind": "delivery", "id": failed, **because}, {"kind": "delivery", "id": "none", **because},
                           {"kind": "person", "id": failed, **because}],
               "testRule": [{"rule": "tags.Modality == 'CT'", "tags": {"Modality": "CT"}}, {"rule": "tags."}, {}, []]}
@@ -93,7 +102,9 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
             if "{" in template:
                 for wrong in ("1.2.3", "%2e%2e", "x'y", "%00", "a" * 3000, "%FF"):
                     check(method, template, template.format(study=wrong, series=wrong))
-        path = template.format(**right)
+        path = template.format(**right, delivery=acted_on.get(name))
+        if name in acted_on:
+            check(method, template, template.format(delivery="none"), reason, Content_Type="application/json")
         for data in bodies.get(name, ()):
             for kind, match in (("application/json", etag), ("text/plain", etag), ("application/json", '"99-0"')):
                 check(method, template, path, data, Content_Type=kind, If_Match=match, Idempotency_Key="a-hold")
@@ -105,7 +116,7 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
             check(method, template, path, b" " * (5 << 20), Content_Type="application/json")
     assert not faults, "\n".join(faults)
     for method, template, operation in document.operations():
-        assert any((method, template, s) in seen for s in (200, 201)), f"{method} {template} never answered 200"
+        assert any((method, template, s) in seen for s in (200, 201, 202)), f"{method} {template} never answered 200"
         if "404" in operation["responses"]:
             assert (method, template, 404) in seen, f"{method} {template} never answered 404"
     assert {s for _, _, s in seen} >= {200, 400, 404, 412, 413, 415, 422, 428}

@@ -17,6 +17,7 @@
 #define HEAD_BYTES  (128 * 1024)
 #define CHUNK_BYTES (256 * 1024)
 #define RATE_BYTES  (64 * 1024) /* a second that a target must at least take, beyond its timeout */
+#define REFUSALS    3           /* in a row: a target without resources is left alone until later */
 #define REPEATED    3           /* answers to the message before that are read over */
 
 struct ae_pair {
@@ -33,6 +34,7 @@ struct sending {
     struct dimse_proposal *proposals;
     unsigned n_proposals;
     int64_t largest; /* bytes of the largest member aboard */
+    int refusals;    /* in a row */
     bool passed;     /* a member was refused for now: the attempt fails, but goes on */
     struct err refusal;
     struct dimse_tls *tls; /* NULL: plain */
@@ -193,6 +195,7 @@ static int answer(struct sending *s, struct dimse_assoc *a, uint16_t *status, st
 static int refused(struct sending *s, int64_t i, uint16_t status)
 {
     s->passed = true;
+    s->refusals++;
     err_set(&s->refusal, ERR_RETRY, status, "%s", status_text(status));
     return s->t->report(s->t, i, MEMBER_OPEN, status, status_text(status));
 }
@@ -203,18 +206,20 @@ static int take_status(struct sending *s, int64_t i, uint16_t status, struct err
     struct transfer *t = s->t;
     const char *text = status ? status_text(status) : NULL;
     enum status_class class = status_class(status);
-    int r = 0, then = 0;
+    int r = 0;
     if (class == STATUS_STORED) {
+        s->refusals = 0;
         r = t->report(t, i, MEMBER_DELIVERED, status, text);
     } else if (class == STATUS_TRY_LATER) {
         r = refused(s, i, status);
-        then = 2;
     } else if (class == STATUS_ONCE_MORE && !(t->states[i] & MEMBER_TRIED)) {
         r = refused(s, i, status);
     } else {
         r = t->report(t, i, MEMBER_FAILED, status, text);
     }
-    return r ? err_set(e, ERR_RETRY, 0, "outcomes could not be recorded") : then;
+    if (r)
+        return err_set(e, ERR_RETRY, 0, "outcomes could not be recorded");
+    return s->refusals >= REFUSALS ? 2 : 0;
 }
 
 /* The object cannot be sent, ever: this member fails, the others go on (after an abort if bytes have

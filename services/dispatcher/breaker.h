@@ -1,7 +1,7 @@
 /*
- * A target that fails again and again is left alone for a while: after three failed attempts in a row
- * the breaker opens, then lets one attempt through at a time, with longer pauses while that fails, too. Waiting
- * for an open breaker is not an attempt. Pure; times are the caller's.
+ * A target that fails again and again is left alone for a while: after three failed attempts in a
+ * row the breaker opens, then lets one attempt through at a time, with longer pauses while that
+ * fails, too. Waiting for an open breaker is not an attempt. Pure; times are the caller's.
  */
 #ifndef DISPATCHER_BREAKER_H
 #define DISPATCHER_BREAKER_H

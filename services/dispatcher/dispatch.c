@@ -201,16 +201,16 @@ static const char *copy(struct copier *c, const char *s)
 /* Copies what an attempt needs of the request into one block. */
 static void copy_request(struct entry *x, const struct event_delivery_requested *r)
 {
-    const char *const texts[] = {r->delivery,        r->target,    r->study,
-                                 r->patient_hash,    r->manifest.key, r->manifest.sha256,
-                                 r->calling_ae,      r->called_ae, r->peer};
+    const char *const texts[] = {r->delivery,     r->target,       r->study,
+                                 r->patient_hash, r->manifest.key, r->manifest.sha256,
+                                 r->calling_ae,   r->called_ae,    r->peer};
     size_t total = 0;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         total += (texts[i] ? strlen(texts[i]) : 0) + 1;
     struct copier c = {x->strings = mem_alloc(total)};
-    const char **into[] = {&x->d.id,       &x->d.target,          &x->d.study,
-                           &x->d.patient,  &x->d.manifest,        &x->d.manifest_sha256,
-                           &x->d.calling_ae, &x->d.called_ae,     &x->d.peer};
+    const char **into[] = {&x->d.id,         &x->d.target,    &x->d.study,
+                           &x->d.patient,    &x->d.manifest,  &x->d.manifest_sha256,
+                           &x->d.calling_ae, &x->d.called_ae, &x->d.peer};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *into[i] = copy(&c, texts[i]);
     x->d.key = x->d.target;
@@ -268,7 +268,8 @@ static void progress(struct delivery *x, const struct event_delivery_progress *p
     if (p->outcomes.n > 0)
         x->lost = 0;
     for (size_t i = 0; i < p->outcomes.n; i++) {
-        const struct event_member_outcome *o = rows_at(struct event_member_outcome, &p->outcomes, i);
+        const struct event_member_outcome *o =
+            rows_at(struct event_member_outcome, &p->outcomes, i);
         if (o->position < 0 || o->position >= x->members)
             continue;
         uint8_t *s = &x->states[o->position];
@@ -292,7 +293,8 @@ static void attempted(struct dispatch *d, struct delivery *x,
     int64_t due = clock_parse_rfc3339(a->next_due);
     x->next_due = due < 0 ? 0 : due;
     mem_free(x->reason);
-    x->reason = a->reason && *a->reason ? mem_strndup(a->reason, strnlen(a->reason, REASON_MAX)) : NULL;
+    x->reason =
+        a->reason && *a->reason ? mem_strndup(a->reason, strnlen(a->reason, REASON_MAX)) : NULL;
     /* an attempt of an owner before us may end while ours is under way */
     if (x->phase == DELIVERY_RUNNING || (x->phase == DELIVERY_RECORDING && a->attempt < x->running))
         return;
@@ -402,9 +404,10 @@ static int64_t look_again(const struct delivery *y, int64_t now)
     return due > now ? due : now + LOOK_MS;
 }
 
-/* The first of the lane that may start. A lane of thousands that all wait is not walked each time. */
-static struct delivery *first_of(struct lane *l, int64_t now, bool off_peak,
-                                 dispatch_allows allows, void *arg)
+/* The first of the lane that may start. A lane of thousands that all wait is not walked each time.
+ */
+static struct delivery *first_of(struct lane *l, int64_t now, bool off_peak, dispatch_allows allows,
+                                 void *arg)
 {
     int64_t idle = now + LOOK_MS;
     if (l->idle_until > now || !l->head || !allows(arg, l->target, ""))
@@ -516,8 +519,8 @@ static int put_finished(struct dispatch *d, struct delivery *x, enum event_outco
 }
 
 static int end_all(struct dispatch *d, struct delivery *x, enum event_outcome outcome,
-               enum event_member_state rest, const char *reason, int64_t now, struct outputs *out,
-               struct err *e)
+                   enum event_member_state rest, const char *reason, int64_t now,
+                   struct outputs *out, struct err *e)
 {
     if (close_members(d, x, rest, reason, now, out, e))
         return -1;
@@ -549,7 +552,8 @@ static int settle_open(struct dispatch *d, struct entry *x, int64_t now, int64_t
     if (expired(x, now, d->expire_ms))
         return end_all(d, y, OUTCOME_EXPIRED, MEMBER_FAILED, "expired", now, out, e);
     if (attempts == 0)
-        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "the target is not configured", now, out, e);
+        return end_all(d, y, OUTCOME_FAILED, MEMBER_FAILED, "the target is not configured", now,
+                       out, e);
     if (attempts > 0 && y->ended >= attempts && y->phase == DELIVERY_SETTLING) {
         snprintf(why, sizeof why, "after %d attempts: %s", (int)y->ended,
                  y->reason ? y->reason : "members stayed open");

@@ -2,9 +2,9 @@
  * The dispatcher's pure core: what is open in one partition of `delivery`, and what is to be done
  * about it. Folded from the journal (design.md §3); no I/O, no clock: now is given. One thread.
  *
- * A delivery waits, runs (an attempt is under way in some thread), settles (its end is being decided
- * from what was read back) or ends (delivery.finished is written, not yet read back). Ended ids are
- * remembered, so a repeated request is ignored.
+ * A delivery waits, runs (an attempt is under way in some thread), settles (its end is being
+ * decided from what was read back) or ends (delivery.finished is written, not yet read back). Ended
+ * ids are remembered, so a repeated request is ignored.
  */
 #ifndef DISPATCHER_DISPATCH_H
 #define DISPATCHER_DISPATCH_H
@@ -29,18 +29,20 @@ enum delivery_phase {
 /* Member states as kept: enum event_member_state, with these bits. UNKNOWN: an earlier attempt's
  * outcome is unknown, so success will be called repeated. TRIED: it was refused once with a status
  * that is worth one more try, and no more. */
-#define MEMBER_UNKNOWN 0x80
-#define MEMBER_TRIED   0x40
-#define MEMBER_STATE(byte) ((enum event_member_state)((byte) & 0x3f))
+#define MEMBER_UNKNOWN     0x80
+#define MEMBER_TRIED       0x40
+#define MEMBER_STATE(byte) ((enum event_member_state)((byte)&0x3f))
 
-/* How many outcomes an attempt may leave unrecorded when its process dies (see dispatch_journal). */
+/* How many outcomes an attempt may leave unrecorded when its process dies (see dispatch_journal).
+ */
 #define DISPATCH_BATCH 500
 
 /* Attempts in a row that began, recorded nothing and never ended: such a delivery ends the process
  * that works on it, and fails visibly. */
 #define DISPATCH_LOST_MAX 10
 
-#define DISPATCH_EXPIRE_MS (INT64_C(150) * 24 * 3600 * 1000) /* formats.md: before retention takes it */
+#define DISPATCH_EXPIRE_MS                                                                         \
+    (INT64_C(150) * 24 * 3600 * 1000) /* formats.md: before retention takes it */
 
 struct delivery {
     const char *id, *target, *study, *patient, *manifest, *manifest_sha256;
@@ -70,11 +72,11 @@ void dispatch_journal(struct dispatch *d, const struct event *ev, int64_t offset
 /* The fold is over: attempts that had begun and not ended left outcomes unknown. */
 void dispatch_opened(struct dispatch *d);
 
-/* May this target take another attempt now? patient: hash of the delivery's patient, "" if unknown or
- * if the question is about the target alone. */
+/* May this target take another attempt now? patient: hash of the delivery's patient, "" if unknown
+ * or if the question is about the target alone. */
 typedef bool (*dispatch_allows)(void *arg, const char *target, const char *patient);
-/* The next delivery to start, or NULL. Urgent before normal before off-peak (only in its hours), then
- * by offset. */
+/* The next delivery to start, or NULL. Urgent before normal before off-peak (only in its hours),
+ * then by offset. */
 struct delivery *dispatch_next(struct dispatch *d, int64_t now, bool off_peak,
                                dispatch_allows allows, void *arg);
 /* The caller starts an attempt: returns its number. */
@@ -94,9 +96,9 @@ struct attempt_end {
 int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *owner,
                            const struct attempt_end *end, int64_t now, struct outputs *out,
                            struct err *e) MUST_CHECK;
-/* Appends what ends deliveries that are settled: the failed outcomes of what stayed open, and the choice.
- * attempts(arg, delivery): how many attempts the target's configuration grants; 0 = not configured;
- * DISPATCH_NOT_YET: the configuration known here is older than the request. */
+/* Appends what ends deliveries that are settled: the failed outcomes of what stayed open, and the
+ * choice. attempts(arg, delivery): how many attempts the target's configuration grants; 0 = not
+ * configured; DISPATCH_NOT_YET: the configuration known here is older than the request. */
 #define DISPATCH_NOT_YET (-1)
 typedef int64_t (*dispatch_attempts)(void *arg, const struct delivery *x);
 int dispatch_settle(struct dispatch *d, int64_t now, dispatch_attempts attempts, void *arg,

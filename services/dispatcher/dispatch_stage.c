@@ -1,4 +1,5 @@
-/* The shell around the core: a journal stage on `delivery` whose jobs run in threads of their own. */
+/* The shell around the core: a journal stage on `delivery` whose jobs run in threads of their own.
+ */
 #include "dispatcher/dispatch_stage.h"
 
 #include <stdio.h>
@@ -48,7 +49,8 @@ static void *open_partition(const struct stage_partition *p)
 {
     struct part *me = mem_zalloc(sizeof *me);
     me->info = *p;
-    me->core = dispatch_new(p->partition, p->claim, p->floor, settings_of(me)->expire_seconds * 1000);
+    me->core =
+        dispatch_new(p->partition, p->claim, p->floor, settings_of(me)->expire_seconds * 1000);
     me->jobs = daemon_context(p->daemon);
     me->notes = daemon_outputs(p->daemon);
     return me;
@@ -67,8 +69,8 @@ static void close_partition(void *state)
 static void reject(struct part *me, const struct stage_record *r, const struct err *why)
 {
     struct err e = {0};
-    log_error("an undecodable record in delivery", LOG_ERR(why),
-              LOG_INT("partition", r->partition), LOG_INT("offset", r->offset));
+    log_error("an undecodable record in delivery", LOG_ERR(why), LOG_INT("partition", r->partition),
+              LOG_INT("offset", r->offset));
     if (r->offset >= me->info.floor &&
         stage_reject(&me->notes, r, me->info.daemon, dispatch_stage.name, me->info.claim, why, &e))
         log_error("rejected record cannot be described", LOG_ERR(&e));

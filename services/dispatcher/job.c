@@ -99,9 +99,9 @@ void jobs_free(struct jobs *j)
 
 static void job_free(struct job *x)
 {
-    char *const texts[] = {x->delivery,   x->target_name, x->study,
+    char *const texts[] = {x->delivery,   x->target_name,  x->study,
                            x->patient,    x->manifest_key, x->manifest_sha256,
-                           x->calling_ae, x->called_ae,   x->peer};
+                           x->calling_ae, x->called_ae,    x->peer};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         mem_free(texts[i]);
     daemon_config_release(x->jobs->daemon, x->config);
@@ -209,9 +209,9 @@ static int report(struct transfer *t, int64_t position, enum event_member_state 
     char time[CLOCK_RFC3339];
     if (state == MEMBER_DELIVERED && x->states[position] & MEMBER_UNKNOWN)
         state = MEMBER_REPEATED;
-    *vec_push(&x->outcomes) = (struct event_member_outcome){
-        position, (int)state, status, arena_strdup(x->texts, reason),
-        arena_strdup(x->texts, clock_rfc3339(time, clock_wall_ms()))};
+    *vec_push(&x->outcomes) =
+        (struct event_member_outcome){position, (int)state, status, arena_strdup(x->texts, reason),
+                                      arena_strdup(x->texts, clock_rfc3339(time, clock_wall_ms()))};
     metric_add(&members_total, 1, x->target_name, state_names[state]);
     x->open -= state != MEMBER_OPEN;
     if (x->outcomes.n < DISPATCH_BATCH && clock_mono_ms() - x->flushed_ms < FLUSH_MS)

@@ -1,6 +1,7 @@
 /*
- * An attempt in its own thread: reads the manifest, lets the target's type send, records outcomes as
- * facts while it goes. One thread per running attempt, so a target that hangs holds up nobody else.
+ * An attempt in its own thread: reads the manifest, lets the target's type send, records outcomes
+ * as facts while it goes. One thread per running attempt, so a target that hangs holds up nobody
+ * else.
  */
 #ifndef DISPATCHER_JOB_H
 #define DISPATCHER_JOB_H
@@ -15,7 +16,8 @@ struct job;
 struct jobs *jobs_new(struct daemon *d, const struct dispatcher_settings *s);
 void jobs_free(struct jobs *j); /* after the last partition was closed */
 
-/* Is there room for another attempt on this target (its `associations`, its pause, this patient)? */
+/* Is there room for another attempt on this target (its `associations`, its pause, this patient)?
+ */
 bool jobs_allow(struct jobs *j, const struct config_snapshot *c, const char *target,
                 const char *patient);
 /* Takes a reference on c. The job belongs to partition until taken or abandoned. */

@@ -6,11 +6,7 @@
 #include "base/mem.h"
 
 static const struct target_type *const types[] = {
-    &target_dicom,
-    &target_dicomtls,
-    &target_dummy,
-    &target_fail,
-    &target_folder,
+    &target_dicom, &target_dicomtls, &target_dummy, &target_fail, &target_folder,
 };
 
 const struct target_type *target_type_of(const struct config_target *t)

@@ -18,7 +18,8 @@ struct transfer {
     const char *default_calling_ae;
     int64_t connect_ms;
     const struct manifest *manifest;
-    const uint8_t *states; /* per member: only open ones are sent; MEMBER_UNKNOWN as in dispatch.h */
+    const uint8_t
+        *states; /* per member: only open ones are sent; MEMBER_UNKNOWN as in dispatch.h */
     struct objstore *store;
     const volatile int *stop; /* end soon: what is reported so far counts */
     /* state MEMBER_DELIVERED becomes repeated by itself where the member was unknown; MEMBER_OPEN
@@ -34,11 +35,13 @@ struct transfer {
 struct target_type {
     enum config_target_type type;
     const char *name;
-    /* 0: every open member has been reported. -1: the attempt failed for those that were not (e: why). */
+    /* 0: every open member has been reported. -1: the attempt failed for those that were not (e:
+     * why). */
     int (*send)(struct transfer *t, struct err *e);
 };
 
-extern const struct target_type target_dicom, target_dicomtls, target_folder, target_dummy, target_fail;
+extern const struct target_type target_dicom, target_dicomtls, target_folder, target_dummy,
+    target_fail;
 const struct target_type *target_type_of(const struct config_target *t);
 
 static inline bool transfer_is_open(const struct transfer *t, int64_t position)

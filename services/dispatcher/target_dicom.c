@@ -1,8 +1,9 @@
 /*
- * Targets "dicom" and "dicomtls": C-STORE to another node. Members are grouped by AE pair; each group travels over as
- * many associations as its presentation contexts need (128 each). Dataset bytes go out as they came
- * in: the stored syntax is the only one proposed. The last fragment of a dataset is held back until
- * its hash has been checked, so damaged bytes are never stored anywhere as if they were good.
+ * Targets "dicom" and "dicomtls": C-STORE to another node. Members are grouped by AE pair; each
+ * group travels over as many associations as its presentation contexts need (128 each). Dataset
+ * bytes go out as they came in: the stored syntax is the only one proposed. The last fragment of a
+ * dataset is held back until its hash has been checked, so damaged bytes are never stored anywhere
+ * as if they were good.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,14 +29,14 @@ struct ae_pair {
 struct sending {
     struct transfer *t;
     int64_t n;
-    bool *done;          /* per member: nothing more to do in this attempt */
-    unsigned *proposal;  /* per member: its proposal in the present association */
-    bool *aboard;        /* per member: in the present association */
+    bool *done;         /* per member: nothing more to do in this attempt */
+    unsigned *proposal; /* per member: its proposal in the present association */
+    bool *aboard;       /* per member: in the present association */
     struct dimse_proposal *proposals;
     unsigned n_proposals;
     int64_t largest; /* bytes of the largest member aboard */
     int refusals;    /* in a row */
-    bool passed;     /* a member was refused for now: the attempt fails, but goes on */
+    bool passed;     /* a member was refused, and stays open: the attempt fails, but goes on */
     struct err refusal;
     struct dimse_tls *tls; /* NULL: plain */
     struct hash *hash;
@@ -141,7 +142,8 @@ static int stream(struct sending *s, const struct manifest_member *m, struct obj
         while (got < want) {
             ssize_t n = objstore_read(r, s->buffer + got, want - got, e);
             if (n <= 0)
-                return n < 0 ? -1 : err_set(e, ERR_REJECT, EIO, "the object is shorter than its size");
+                return n < 0 ? -1
+                             : err_set(e, ERR_REJECT, EIO, "the object is shorter than its size");
             got += (size_t)n;
         }
         hash_update(s->hash, s->buffer, got);
@@ -174,8 +176,8 @@ static int next_response(struct dimse_assoc *a, struct dimse_command *rsp, struc
     return 0;
 }
 
-/* Waits for the answer to this message. A peer that answers twice is borne: the first answer counts.
- * 0: *status. */
+/* Waits for the answer to this message. A peer that answers twice is borne: the first answer
+ * counts. 0: *status. */
 static int answer(struct sending *s, struct dimse_assoc *a, uint16_t *status, struct err *e)
 {
     struct dimse_command rsp;
@@ -222,8 +224,8 @@ static int take_status(struct sending *s, int64_t i, uint16_t status, struct err
     return s->refusals >= REFUSALS ? 2 : 0;
 }
 
-/* The object cannot be sent, ever: this member fails, the others go on (after an abort if bytes have
- * gone out already). */
+/* The object cannot be sent, ever: this member fails, the others go on (after an abort if bytes
+ * have gone out already). */
 static int give_up(struct sending *s, int64_t i, bool began, struct err *e)
 {
     if (s->t->report(s->t, i, MEMBER_FAILED, e->code, e->text))
@@ -245,10 +247,9 @@ static int send_member(struct sending *s, struct dimse_assoc *a, int64_t i, stru
     bool began = false;
     s->done[i] = true;
     if (!context)
-        return t->report(t, i,
-                         t->target->unaccepted == UNACCEPTED_SKIP ? MEMBER_NOT_ACCEPTED
-                                                                  : MEMBER_FAILED,
-                         0x0122, "the target refused this SOP class or transfer syntax");
+        return t->report(
+            t, i, t->target->unaccepted == UNACCEPTED_SKIP ? MEMBER_NOT_ACCEPTED : MEMBER_FAILED,
+            0x0122, "the target refused this SOP class or transfer syntax");
     s->message_id++;
     if (transfer_open_object(t, m, &r, e))
         return e->kind == ERR_REJECT ? give_up(s, i, false, e) : -1;
@@ -290,24 +291,25 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
     struct ae_pair pair = pair_of(t, transfer_member(t, first));
     struct dimse_assoc *a = NULL;
     board(s, first);
-    struct dimse_dial dial = {.host = host_of(t),
-                              .port = (int)c->port,
-                              .calling_ae = pair.calling,
-                              .called_ae = pair.called,
-                              .tls = s->tls,
-                              .proposals = s->proposals,
-                              .n = s->n_proposals,
-                              .window = 1,
-                              .limits = {.negotiate_ms = t->connect_ms,
-                                         .idle_ms = c->timeout_seconds * 1000,
-                                         .message_ms = c->timeout_seconds * 1000 +
-                                                       s->largest * 1000 / RATE_BYTES}};
+    struct dimse_dial dial = {
+        .host = host_of(t),
+        .port = (int)c->port,
+        .calling_ae = pair.calling,
+        .called_ae = pair.called,
+        .tls = s->tls,
+        .proposals = s->proposals,
+        .n = s->n_proposals,
+        .window = 1,
+        .limits = {.negotiate_ms = t->connect_ms,
+                   .idle_ms = c->timeout_seconds * 1000,
+                   .message_ms = c->timeout_seconds * 1000 + s->largest * 1000 / RATE_BYTES}};
     if (dimse_connect(&a, &dial, e))
         return -1;
     t->blocked_in(t, a);
     int r = send_aboard(s, a, e);
     if (r == 0 || r == 2) {
-        struct err ignored = {0}; /* all answers are in: how the peer says good-bye changes nothing */
+        struct err ignored = {
+            0}; /* all answers are in: how the peer says good-bye changes nothing */
         (void)dimse_release(a, &ignored);
     } else {
         dimse_abort(a);
@@ -371,7 +373,6 @@ static int send_dicom(struct transfer *t, struct err *e)
     return r;
 }
 
-const struct target_type target_dicom = {
-    .type = TARGET_DICOM, .name = "dicom", .send = send_dicom};
+const struct target_type target_dicom = {.type = TARGET_DICOM, .name = "dicom", .send = send_dicom};
 const struct target_type target_dicomtls = {
     .type = TARGET_DICOMTLS, .name = "dicomtls", .send = send_dicom};

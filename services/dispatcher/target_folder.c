@@ -1,7 +1,8 @@
 /*
- * Target "folder": mercure's layout: <folder>/<delivery>/ with the files, then an empty `.complete`.
- * Each file is written under a temporary name, fsynced, renamed; the folder is fsynced before the
- * mark. The delivery's id names the folder, so that a second attempt goes on in the same one.
+ * Target "folder": mercure's layout: <folder>/<delivery>/ with the files, then an empty
+ * `.complete`. Each file is written under a temporary name, fsynced, renamed; the folder is fsynced
+ * before the mark. The delivery's id names the folder, so that a second attempt goes on in the same
+ * one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -121,15 +122,16 @@ static int mark_complete(const struct transfer *t, int dir, struct err *e)
 /* What became of a member before anything is reported. */
 enum copied { COPIED, UNREADABLE, EXCLUDED };
 
-/* Outcomes are reported only when the whole folder is on stable storage: before that, none counts. */
+/* Outcomes are reported only when the whole folder is on stable storage: before that, none counts.
+ */
 static int report_all(struct transfer *t, const enum copied *what, struct err *e)
 {
     for (int64_t i = 0; i < (int64_t)t->manifest->members.n; i++) {
         if (!transfer_is_open(t, i) || what[i] == UNREADABLE)
             continue;
-        int r = what[i] == COPIED ? t->report(t, i, MEMBER_DELIVERED, 0, NULL)
-                                  : t->report(t, i, MEMBER_NOT_ACCEPTED, 0,
-                                              "excluded by the target's filter");
+        int r = what[i] == COPIED
+                    ? t->report(t, i, MEMBER_DELIVERED, 0, NULL)
+                    : t->report(t, i, MEMBER_NOT_ACCEPTED, 0, "excluded by the target's filter");
         if (r)
             return err_set(e, ERR_RETRY, 0, "outcomes could not be recorded");
     }

@@ -1,7 +1,7 @@
 /*
- * What people do to deliveries. Cancel and retry are commands to the dispatcher, in the partition of
- * the target. A restart of what has ended is a new request with `parent`, made from the ledger; its id
- * comes from the parent's and the command's, so a repeated request is the same restart.
+ * What people do to deliveries. Cancel and retry are commands to the dispatcher, in the partition
+ * of the target. A restart of what has ended is a new request with `parent`, made from the ledger;
+ * its id comes from the parent's and the command's, so a repeated request is the same restart.
  */
 #include <stdio.h>
 
@@ -187,8 +187,7 @@ static int restart_one(struct restart *r, const char *id, char child[HASH_ID_HEX
         *ev = (struct event){0};
         rc = make_request(ev, &d, id, child, r->arena, e);
         if (rc == 0)
-            *vec_push(&r->records) =
-                (struct gateway_record){"delivery", ev->requested.target, ev};
+            *vec_push(&r->records) = (struct gateway_record){"delivery", ev->requested.target, ev};
     }
     ledger_delivery_free(&d);
     return rc;
@@ -203,17 +202,17 @@ static int write_restarts(struct restart *r, const char *name, const char *reaso
         return 0;
     snprintf(id, sizeof id, "%s.answered", r->command);
     snprintf(text, sizeof text, "%zu restarted", n);
-    struct event answered = {.type = EVENT_COMMAND_ANSWERED,
-                             .id = id,
-                             .note = {.kind = "restart",
-                                      .name = name,
-                                      .by = USER,
-                                      .why = reason,
-                                      .command = r->command,
-                                      .outcome = "done",
-                                      .text = text,
-                                      .study = n == 1 ? r->records.items[0].ev->requested.study
-                                                      : NULL}};
+    struct event answered = {
+        .type = EVENT_COMMAND_ANSWERED,
+        .id = id,
+        .note = {.kind = "restart",
+                 .name = name,
+                 .by = USER,
+                 .why = reason,
+                 .command = r->command,
+                 .outcome = "done",
+                 .text = text,
+                 .study = n == 1 ? r->records.items[0].ev->requested.study : NULL}};
     *vec_push(&r->records) = (struct gateway_record){"event", NULL, &answered};
     return r->c->g->append(r->c->g->arg, r->records.items, r->records.n, e);
 }
@@ -263,7 +262,8 @@ static int failures_of(struct call *c, const char *target, struct row_strings *i
     if (rc == 0) {
         char *at = arena_strndup(a, str_cstr(&text), text.len), *rest = NULL;
         ids->items = arena_alloc(a, BULK_MAX * sizeof *ids->items);
-        for (at = strtok_r(at, "\n", &rest); at && ids->n < BULK_MAX; at = strtok_r(NULL, "\n", &rest))
+        for (at = strtok_r(at, "\n", &rest); at && ids->n < BULK_MAX;
+             at = strtok_r(NULL, "\n", &rest))
             ids->items[ids->n++] = at;
     }
     str_free(&text);

@@ -27,7 +27,8 @@ static void show_one(struct table *t, const json_t *d)
     table_cell(t, show_text(d, "delivery"));
     table_cell(t, show_text(d, "target"));
     table_cell(t, show_text(d, "state"));
-    snprintf(text, sizeof text, "%lld of %lld", (long long)ended, (long long)show_number(m, "asked"));
+    snprintf(text, sizeof text, "%lld of %lld", (long long)ended,
+             (long long)show_number(m, "asked"));
     table_cell(t, text);
     snprintf(text, sizeof text, "%lld", (long long)show_number(d, "attempts"));
     table_cell(t, text);
@@ -36,7 +37,8 @@ static void show_one(struct table *t, const json_t *d)
 
 static void show_list(struct str *out, const json_t *page, bool bold)
 {
-    static const char *const titles[] = {"DELIVERY", "TARGET", "STATE", "DELIVERED", "ATTEMPTS", "REASON"};
+    static const char *const titles[] = {"DELIVERY",  "TARGET",   "STATE",
+                                         "DELIVERED", "ATTEMPTS", "REASON"};
     const json_t *items = json_object_get(page, "items");
     struct table *t = table_new(ARRAY_LEN(titles), titles);
     for (size_t i = 0; i < json_array_size(items); i++)
@@ -86,7 +88,8 @@ static int run_list(struct cli *c, int argc, char **argv)
     return status;
 }
 
-const struct command command_deliveries = {"deliveries", "", "deliveries, the latest first", run_list};
+const struct command command_deliveries = {"deliveries", "", "deliveries, the latest first",
+                                           run_list};
 
 /* ---- act ---- */
 
@@ -95,7 +98,8 @@ static int post(const struct cli *c, const char *path, const struct str *body, s
 {
     struct err e = {0};
     struct http_answer answer;
-    struct http_request rq = {.method = "POST", .path = path, .body = body->data, .body_n = body->len};
+    struct http_request rq = {
+        .method = "POST", .path = path, .body = body->data, .body_n = body->len};
     if (http_ask(&answer, c, &rq, &e))
         return failed(&e);
     int status = EXIT_DONE;
@@ -153,15 +157,16 @@ static int run_cancel(struct cli *c, int argc, char **argv)
 {
     return run_action(c, &command_cancel, argc, argv);
 }
-const struct command command_cancel = {
-    "cancel", "DELIVERY…", "cancel open deliveries; what was delivered stays delivered", run_cancel};
+const struct command command_cancel = {"cancel", "DELIVERY…",
+                                       "cancel open deliveries; what was delivered stays delivered",
+                                       run_cancel};
 
 static int run_retry(struct cli *c, int argc, char **argv)
 {
     return run_action(c, &command_retry, argc, argv);
 }
-const struct command command_retry = {
-    "retry", "DELIVERY…", "send what is open of deliveries now", run_retry};
+const struct command command_retry = {"retry", "DELIVERY…", "send what is open of deliveries now",
+                                      run_retry};
 
 /* ---- restart ---- */
 
@@ -181,8 +186,8 @@ static int restart_target(const struct cli *c, const char *target, const char *r
         for (size_t i = 0; i < json_array_size(items); i++) {
             const json_t *x = json_array_get(items, i);
             const char *child = show_text(x, "restarted"), *problem = show_text(x, "problem");
-            printf("%s %s %s\n", show_text(x, "delivery"), child ? "restart" : "refused:",
-                   child ? child : problem);
+            printf("%s %s %s\n", show_text(x, "delivery"),
+                   child ? "restart" : "refused:", child ? child : problem);
         }
     json_decref(j);
     str_free(&body);
@@ -194,7 +199,8 @@ static int run_restart(struct cli *c, int argc, char **argv)
 {
     const char *reason = REASON, *target = NULL;
     const struct option_row rows[] = {
-        OPTION_TEXT("--target", "NAME", &target, "all of this target that failed or expired (500 at once)"),
+        OPTION_TEXT("--target", "NAME", &target,
+                    "all of this target that failed or expired (500 at once)"),
         OPTION_TEXT("--reason", "TEXT", &reason, "for the record"),
     };
     int status = options_take(&command_restart, rows, ARRAY_LEN(rows), &argc, argv, 0, 500);

@@ -34,7 +34,8 @@ static void make_request(struct str *out, int i)
     struct err e = {0};
     snprintf(id, sizeof id, "%032x", (unsigned)i);
     snprintf(patient, sizeof patient, "%032x", (unsigned)i / 3);
-    snprintf(study, sizeof study, "1.2.840.113619.2.1234567890.1234567890.1234567890.12%08d", i / 3);
+    snprintf(study, sizeof study, "1.2.840.113619.2.1234567890.1234567890.1234567890.12%08d",
+             i / 3);
     snprintf(series, sizeof series, "1.2.840.113619.2.1234567890.1234567890.1234567890.34%08d", i);
     snprintf(key, sizeof key, "manifests/ab/%s/%s/%s.123456.json", study, series, id);
     struct event ev = {.type = EVENT_DELIVERY_REQUESTED,

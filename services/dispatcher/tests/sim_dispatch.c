@@ -4,7 +4,8 @@
  * that lose answers, refuse or are away. SEEDS=n runs more, SEED=n prints one schedule.
  *
  * Invariants: every request ends in exactly one valid delivery.finished; what it says is what the
- * members say; a member is never sent again by an owner that had read its outcome; no ended id is attempted again; the floor never passes open work.
+ * members say; a member is never sent again by an owner that had read its outcome; no ended id is
+ * attempted again; the floor never passes open work.
  */
 #include "testkit/testkit.h"
 
@@ -46,7 +47,7 @@ struct owner {
 struct truth { /* of one delivery */
     char id[40];
     int members;
-    int64_t requested, finished; /* offsets; -1 */
+    int64_t requested, finished;   /* offsets; -1 */
     int64_t recorded[MEMBERS_MAX]; /* offset of the first outcome other than open; -1 */
 };
 
@@ -329,8 +330,7 @@ static void owner_commits(struct world *w, int which)
     const struct owner *o = &w->owners[which];
     if (w->owner != which) /* the group refuses a commit of an older generation */
         return;
-    int64_t floor =
-        w->plant == PLANT_EARLY_FLOOR ? o->read : dispatch_floor(o->core, o->read);
+    int64_t floor = w->plant == PLANT_EARLY_FLOOR ? o->read : dispatch_floor(o->core, o->read);
     check_floor(w, floor);
     w->committed = floor;
     say(w, "commit", "", floor);

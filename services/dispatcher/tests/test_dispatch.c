@@ -188,7 +188,8 @@ static void what_lies_before_the_floor_causes_nothing(void **state)
     request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
     assert_int_equal(dispatch_open(l.core), 0);
     l.offset = 6;
-    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL); /* the same request again: its id is remembered */
+    request(&l, "a1", "pacs", 2,
+            PRIORITY_NORMAL); /* the same request again: its id is remembered */
     assert_int_equal(dispatch_open(l.core), 0);
     request(&l, "a2", "pacs", 2, PRIORITY_NORMAL);
     assert_int_equal(dispatch_open(l.core), 1);

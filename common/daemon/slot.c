@@ -300,7 +300,7 @@ int slot_commit(struct runner *r, struct slot *s, struct err *e)
     return commit_slots(r, &s, 1, FORCED, &any, e);
 }
 
-int slots_enter(struct runner *r, struct err *e)
+int slots_commit(struct runner *r, struct err *e)
 {
     bool any;
     return commit_slots(r, r->slots.items, r->slots.n, CHANGED, &any, e);

@@ -540,7 +540,8 @@ static int assigned(void *arg, struct kafka_partition *parts, size_t n, struct e
             *vec_push(&r->slots) = slot_new(r, parts, n, parts[i].partition);
     }
     r->out.now_ms = clock_wall_ms();
-    if (!slots_enter(r, e) && !slots_open(r, r->slots.items, r->slots.n, e))
+    /* whose they are is said before anything is touched */
+    if (!slots_commit(r, e) && !slots_open(r, r->slots.items, r->slots.n, e))
         return 0;
     drop_slots(r);
     outputs_clear(&r->out);

@@ -110,8 +110,8 @@ int floors_commit(struct runner *r, bool force, struct err *e);
 int floors_leave(struct runner *r, struct err *e);
 /* One slot, open or not; also tells whether we still own it. */
 int slot_commit(struct runner *r, struct slot *s, struct err *e);
-/* All slots were just taken over: says so before anything is touched. */
-int slots_enter(struct runner *r, struct err *e);
+/* All slots, open or not, as far as something has changed. */
+int slots_commit(struct runner *r, struct err *e);
 /* The record at in.read is handled. */
 void slot_read(struct input *in, const struct kafka_record *k);
 /* All that was read is acknowledged. */

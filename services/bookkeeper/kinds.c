@@ -292,6 +292,7 @@ const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
     [PLAN_HOLD_RELEASED] = {"hold released", HOLD_RELEASED_COLUMNS, 4, hold_released_sql},
     [PLAN_COMMAND] = {"command", COMMAND_COLUMNS, 6, command_sql},
     [PLAN_ANSWERED] = {"command answered", ANSWERED_COLUMNS, 3, answered_sql},
+    [PLAN_FAILED] = {"receipt failed", "receipt", 1, RECEIPT_STATE_SQL("failed")},
     [PLAN_CONDEMNED] = {"object condemned", "receipt", 1, RECEIPT_STATE_SQL("condemned")},
     [PLAN_DELETED] = {"object deleted", "receipt", 1, RECEIPT_STATE_SQL("deleted")},
     [PLAN_VOID] = {"void choice", VOID_COLUMNS, 8, void_sql},

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/mem.h"
 
 void plan_init(struct plan *p)
@@ -365,6 +366,48 @@ static void plan_receipts(struct plan *p, enum plan_kind k, const struct event_n
         CELLS(p, k, n->receipts.items[i]);
 }
 
+/* Bytes of base64 text, as the skeleton writes it; NULL if it is none. */
+static char *base64(struct plan *p, const char *text, size_t *n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = arena_alloc(p->arena, strlen(text) / 4 * 3 + 4);
+    uint32_t bits = 0;
+    unsigned held = 0;
+    *n = 0;
+    for (; *text && *text != '='; text++) {
+        const char *digit = strchr(digits, *text);
+        if (!digit)
+            return NULL;
+        bits = bits << 6 | (uint32_t)(digit - digits);
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out[(*n)++] = (char)(bits >> held & 0xff);
+        }
+    }
+    return out;
+}
+
+/* The receipt of an instance that nobody will decide; NULL: it is none, or cannot be told. */
+static const char *failed_receipt(struct plan *p, const struct event_record_rejected *x)
+{
+    const char *noun = strrchr(x->topic, '.');
+    struct slice id;
+    size_t n;
+    if (!noun || strcmp(noun, ".instance") != 0 || strcmp(x->stage, "decide") != 0 ||
+        !x->record_base64)
+        return NULL;
+    for (size_t i = 0; i < x->headers.n; i++)
+        if (strcmp(x->headers.items[i].name, "ce_type") == 0 &&
+            strcmp(x->headers.items[i].value, "talaria.instance.stored.v1") != 0)
+            return NULL;
+    const char *record = base64(p, x->record_base64, &n);
+    if (!record || rows_peek(&id, record, n, "id") || id.n != ID_RECEIPT + 1)
+        return NULL;
+    const char *receipt = arena_strndup(p->arena, id.p + 1, ID_RECEIPT - 1);
+    return id_is_hex(receipt, ID_RECEIPT - 1) ? receipt : NULL;
+}
+
 static void plan_rejected(struct plan *p, const struct event_record_rejected *x,
                           const struct kafka_record *r)
 {
@@ -374,6 +417,9 @@ static void plan_rejected(struct plan *p, const struct event_record_rejected *x,
             study = x->headers.items[i].value;
     CELLS(p, PLAN_REJECTED, x->topic, number(p, x->partition), number(p, x->offset), x->stage,
           number(p, x->claim), study, x->error, number(p, x->attempts), number(p, r->timestamp));
+    const char *receipt = failed_receipt(p, x);
+    if (receipt)
+        CELLS(p, PLAN_FAILED, receipt);
 }
 
 /* ---- choices ---- */

@@ -196,6 +196,51 @@ static void test_undecodable_adds_nothing(void **state)
     plan_free(&p);
 }
 
+static void test_a_rejected_instance_is_a_failed_receipt(void **state)
+{
+    (void)state;
+    /* {"id":"0123456789abcdef"} and others */
+    static const struct {
+        const char *topic, *stage, *type, *base64, *want;
+    } table[] = {
+        {"talaria.t.instance", "decide", "instance.stored", "eyJpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ==",
+         "0123456789abcdef"},
+        {"talaria.t.instance", "bookkeeper", "instance.stored",
+         "eyJpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ==", NULL},
+        {"talaria.t.task", "decide", "instance.stored", "eyJpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ==",
+         NULL},
+        {"talaria.t.instance", "decide", "tick", "eyJpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ==", NULL},
+        {"talaria.t.instance", "decide", "instance.stored", "e30=", NULL},
+        {"talaria.t.instance", "decide", "instance.stored", "eyJpZCI6IjAxIn0=", NULL},
+        {"talaria.t.instance", "decide", "instance.stored", "no base64", NULL},
+        {"talaria.t.instance", "decide", "instance.stored", NULL, NULL},
+        {"instance", "decide", "instance.stored", "eyJpZCI6IjAxMjM0NTY3ODlhYmNkZWYifQ==", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        char type[64];
+        snprintf(type, sizeof type, "talaria.%s.v1", table[i].type);
+        struct row_pair header = {"ce_type", type};
+        struct event ev = {.type = EVENT_RECORD_REJECTED,
+                           .rejected = {.topic = table[i].topic,
+                                        .stage = table[i].stage,
+                                        .error = "why",
+                                        .headers = {&header, 1},
+                                        .record_base64 = table[i].base64}};
+        struct test_record t;
+        struct plan p;
+        struct err e = {0};
+        struct plan_position at = {"talaria.t.dlq", 0, 0, -1};
+        plan_init(&p);
+        assert_int_equal(plan_record(&p, &at, record_fill(&t, ev, at.topic, 0, -1), &e), 0);
+        assert_int_equal(p.rows[PLAN_REJECTED].n, 1);
+        assert_int_equal(p.rows[PLAN_FAILED].n, table[i].want != NULL);
+        if (table[i].want)
+            assert_string_equal(p.rows[PLAN_FAILED].items[0].cells[0], table[i].want);
+        plan_free(&p);
+        record_free(&t);
+    }
+}
+
 static void test_members_count_through_parts(void **state)
 {
     (void)state;
@@ -231,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_choices_under_old_claims_are_void),
         cmocka_unit_test(test_a_claim_moves_the_newest),
         cmocka_unit_test(test_undecodable_adds_nothing),
+        cmocka_unit_test(test_a_rejected_instance_is_a_failed_receipt),
         cmocka_unit_test(test_members_count_through_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,6 +89,7 @@ static void describe(struct event_series_decided *s, const struct decide *d, str
         .called_ae = w->called_ae,
         .peer = w->peer,
         .addition = coverage_additions(d, w) + 1,
+        .left_out = left_out_of(d, w, a),
     };
 }
 
@@ -205,6 +206,7 @@ static void report_failed(struct decide *d, const struct event_series_decided *s
 
 static void to_closing(struct decide *d, struct window *w, const struct event_series_decided *s)
 {
+    left_out_told(d, w);
     w->manifest_key = mem_strdup(s->manifest.key);
     for (size_t i = 0; i < s->fired.n; i++)
         if (fanout_is_task(s->fired.items[i].value))

@@ -42,11 +42,21 @@ static void answered_take(struct decide *d, const char *command)
     HASH_ADD_KEYPTR(hh, d->answered, x->command, strlen(x->command), x);
 }
 
+static void name(struct decide *d, const struct event_window *w)
+{
+    if (w->last <= d->named || !w->last_receipt)
+        return;
+    mem_free(d->named_receipt);
+    d->named = w->last;
+    d->named_receipt = mem_strdup(w->last_receipt);
+}
+
 void coverage_take(struct decide *d, const struct event_series_decided *s)
 {
     answered_take(d, s->command);
     if (!s->window || !s->study || !s->series)
         return; /* by replay or reroute: covers nothing */
+    name(d, s->window);
     decide_key(d, slice_of(s->study), slice_of(s->series));
     struct coverage *c = coverage_find(d);
     if (!c)

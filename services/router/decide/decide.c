@@ -8,6 +8,7 @@ struct decide *decide_new(const struct decide_setup *setup)
     d->site = mem_strdup(setup->site);
     d->owner = mem_strdup(setup->owner);
     d->next_due = INT64_MAX;
+    d->named = -1;
     d->scratch = arena_new(0);
     return d;
 }
@@ -28,6 +29,8 @@ void decide_free(struct decide *d)
         window_free(w);
     }
     coverage_free(d);
+    left_out_free(d);
+    mem_free(d->named_receipt);
     vec_free(&d->closers);
     str_free(&d->key);
     arena_free(d->scratch);
@@ -55,6 +58,12 @@ void decide_journal(struct decide *d, const struct decide_entry *j, struct arena
         HASH_DEL(d->closing, w);
         window_free(w);
     }
+}
+
+const char *decide_named(const struct decide *d, int64_t *offset)
+{
+    *offset = d->named;
+    return d->named_receipt;
 }
 
 int64_t decide_floor(const struct decide *d, int64_t position)
@@ -259,8 +268,10 @@ enum decide_verdict decide_record(struct decide *d, const struct config_snapshot
     struct event ev = {0};
     bool skip = covered(d, in);
     bool body = !skip && needs_body(in->type);
-    if (body && decode(&ev, in, a, e))
+    if (body && decode(&ev, in, a, e)) {
+        decide_leave_out(d, in);
         return DECIDE_REJECT;
+    }
     vec_clear(&d->closers);
     collect_timers(d, in->timestamp);
     if (in->type == EVENT_COMMAND_COMPLETE)

@@ -70,6 +70,12 @@ enum decide_verdict decide_record(struct decide *d, const struct config_snapshot
                                   const struct decide_input *in, struct arena *a,
                                   struct outputs *out, struct err *e);
 
+/* An instance that is not worked, because it killed its worker again and again: its series says so. */
+void decide_leave_out(struct decide *d, const struct decide_input *in);
+
+/* The highest offset that a valid decision names, and the receipt there; NULL: none. */
+const char *decide_named(const struct decide *d, int64_t *offset);
+
 /* Appends a tick to instance[p] when, by log_now, a timer should be due and no record has shown it.
  */
 void decide_tick(struct decide *d, int64_t log_now, bool caught_up, struct outputs *out);

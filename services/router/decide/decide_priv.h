@@ -79,12 +79,20 @@ struct closer { /* a window to close before a record is applied */
     int reason;
 };
 
+struct left_out { /* an instance that is not worked */
+    char *key, *receipt;
+    size_t key_n;
+};
+
 struct decide {
     struct decide_setup setup;
     char *site, *owner;
     struct window *open, *closing;
     struct coverage *coverage;
     struct answered *answered;
+    VEC(struct left_out) left_out;
+    int64_t named; /* highest last of a valid decision; -1 */
+    char *named_receipt;
     int64_t next_due; /* lower bound of all timers */
     bool tick_in_flight;
     struct decide_stats stats;
@@ -133,6 +141,12 @@ struct row_strings coverage_manifests(const struct decide *d, const struct windo
 int coverage_mark(struct decide *d, struct window *w, struct err *e);
 bool coverage_answered(struct decide *d, const char *command);
 void coverage_free(struct decide *d);
+
+/* ---- left_out.c ---- */
+/* Receipts of the window's series that were left out and stand in no decision yet. */
+struct row_strings left_out_of(const struct decide *d, const struct window *w, struct arena *a);
+void left_out_told(struct decide *d, const struct window *w); /* a decision says them */
+void left_out_free(struct decide *d);
 
 /* ---- members.c ---- */
 struct members {

@@ -3,8 +3,10 @@
  * that a later window needs: the manifests of its series' earlier windows.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "decide.h"
 #include "event/manifest.h"
 #include "log/log.h"
@@ -89,6 +91,18 @@ static void stage_journal(void *state, const struct stage_record *r, struct aren
     decide_journal(s->core, &entry, a);
 }
 
+/* For tests: the failpoint decide.poison strikes at records that hold the text TALARIA_POISON. It is not
+ * in the list of failpoints, because no ordinary study passes it. */
+static void poison(const struct stage_record *r)
+{
+#if FAILPOINTS
+    const char *text = getenv("TALARIA_POISON");
+    if (text && *text && r->value.p && memmem(r->value.p, r->value.n, text, strlen(text)))
+        (void)failpoint_named("decide.poison");
+#endif
+    (void)r;
+}
+
 static enum stage_verdict stage_record(void *state, const struct stage_record *r, struct arena *a,
                                        struct outputs *out, struct err *e)
 {
@@ -96,6 +110,7 @@ static enum stage_verdict stage_record(void *state, const struct stage_record *r
     const struct decide_input in = {r->offset, r->timestamp, r->type,
                                     r->study,  r->series,    r->value};
     const struct config_snapshot *config = daemon_config(s->daemon);
+    poison(r);
     enum decide_verdict v = decide_record(s->core, config, &in, a, out, e);
     daemon_config_release(s->daemon, config);
     switch (v) {
@@ -106,6 +121,18 @@ static enum stage_verdict stage_record(void *state, const struct stage_record *r
     default:
         return STAGE_DONE;
     }
+}
+
+static void stage_skipped(void *state, const struct stage_record *r)
+{
+    const struct decide_input in = {r->offset, r->timestamp, r->type,
+                                    r->study,  r->series,    r->value};
+    decide_leave_out(((struct shell *)state)->core, &in);
+}
+
+static const char *stage_named(const void *state, int64_t *offset)
+{
+    return decide_named(((const struct shell *)state)->core, offset);
 }
 
 static void show(struct metric *m, uint64_t now, uint64_t *before, const char *label)
@@ -169,5 +196,7 @@ const struct stage router_decide = {
     .record = stage_record,
     .tick = stage_tick,
     .floor = stage_floor,
+    .skipped = stage_skipped,
+    .named = stage_named,
     .close = stage_close,
 };

@@ -341,6 +341,44 @@ static void a_receipt_is_in_a_window_once(void **state)
     assert_int_equal(manifest_of(k, s).members.n, 2);
 }
 
+/* The next record is passed by, as the skeleton does with what is poison. */
+static void pass_by(struct desk *k)
+{
+    const struct sim_record *r = &k->world.logs[SIM_INSTANCE].records.items[k->handled++];
+    const struct decide_input in = {r->offset,          r->timestamp,        r->type,
+                                    slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
+    decide_leave_out(k->decide, &in);
+}
+
+static void what_nobody_can_work_is_named_by_its_series(void **state)
+{
+    struct desk *k = *state;
+    int64_t offset;
+    assert_null(decide_named(k->decide, &offset));
+    stored(k, 0, "r1");
+    const struct sim_instance poison = {.receipt = "00000000000000ff"};
+    (void)world_instance(&k->world, &poison);
+    pass_by(k);
+    stored(k, 1, "r2");
+    desk_tick(k, 62);
+    const struct event_series_decided *s = desk_decision(k, 0);
+    assert_non_null(s);
+    assert_int_equal(s->window->n, 2);
+    assert_int_equal(s->left_out.n, 1);
+    assert_string_equal(s->left_out.items[0], "00000000000000ff");
+    assert_string_equal(decide_named(k->decide, &offset), "r2");
+    assert_int_equal(offset, 2);
+    stored(k, 100, "r3");
+    desk_tick(k, 162);
+    assert_int_equal(desk_decision(k, 1)->left_out.n, 0);
+    assert_string_equal(decide_named(k->decide, &offset), "r3");
+    k->handled = 1; /* replayed after a crash: the decision has said it */
+    pass_by(k);
+    stored(k, 200, "r4");
+    desk_tick(k, 262);
+    assert_int_equal(desk_decision(k, 2)->left_out.n, 0);
+}
+
 static void receipts_of_earlier_windows_are_left_out(void **state)
 {
     struct desk *k = *state;
@@ -665,6 +703,7 @@ int main(void)
         TEST(caps),
         TEST(a_receipt_is_in_a_window_once),
         TEST(receipts_of_earlier_windows_are_left_out),
+        TEST(what_nobody_can_work_is_named_by_its_series),
         TEST(an_unreadable_manifest_changes_nothing),
         TEST(members),
         TEST(tags_of_the_lowest_offset),

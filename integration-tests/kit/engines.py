@@ -28,8 +28,8 @@ class Kafka:
                what="Kafka started")
         return self
 
-    def produce(self, topic, key, value, **headers):
-        """A record as no service of ours would write it (through librdkafka, which every machine with the
+    def produce(self, topic, key, *values, **headers):
+        """Records as no service of ours would write them (through librdkafka, which every machine with the
         services has)."""
         rd = ctypes.CDLL("librdkafka.so.1")
         for name in ("rd_kafka_conf_new", "rd_kafka_new", "rd_kafka_headers_new"):
@@ -37,17 +37,18 @@ class Kafka:
         text, p = ctypes.create_string_buffer(512), ctypes.c_void_p
         conf = p(rd.rd_kafka_conf_new())
         rd.rd_kafka_conf_set(conf, b"bootstrap.servers", self.brokers.encode(), text, 512)
-        producer = p(rd.rd_kafka_new(0, conf, text, 512))
-        pairs = p(rd.rd_kafka_headers_new(8))
-        for name, content in headers.items():
-            rd.rd_kafka_header_add(pairs, name.encode(), -1, content.encode(), ctypes.c_ssize_t(-1))
-        key, value = key.encode(), value.encode()
-        end, size = ctypes.c_int(0), ctypes.c_size_t
-        error = rd.rd_kafka_producev(
-            producer, ctypes.c_int(1), topic.encode(), ctypes.c_int(5), key, size(len(key)),  # TOPIC, KEY
-            ctypes.c_int(4), value, size(len(value)), ctypes.c_int(7), ctypes.c_int(2),  # VALUE, MSGFLAGS copy
-            ctypes.c_int(10), pairs, end)  # HEADERS
-        assert error == 0 and rd.rd_kafka_flush(producer, 10000) == 0
+        rd.rd_kafka_conf_set(conf, b"partitioner", b"murmur2", text, 512)
+        producer, size, key = p(rd.rd_kafka_new(0, conf, text, 512)), ctypes.c_size_t, key.encode()
+        for value in values:
+            pairs, value = p(rd.rd_kafka_headers_new(8)), value.encode()
+            for name, content in headers.items():
+                rd.rd_kafka_header_add(pairs, name.encode(), -1, content.encode(), ctypes.c_ssize_t(-1))
+            error = rd.rd_kafka_producev(
+                producer, ctypes.c_int(1), topic.encode(), ctypes.c_int(5), key, size(len(key)),  # TOPIC, KEY
+                ctypes.c_int(4), value, size(len(value)), ctypes.c_int(7), ctypes.c_int(2),  # VALUE, MSGFLAGS copy
+                ctypes.c_int(10), pairs, ctypes.c_int(0))  # HEADERS, END
+            assert error == 0
+        assert rd.rd_kafka_flush(producer, 60000) == 0
         rd.rd_kafka_destroy(producer)
 
     def kill(self):

@@ -6,6 +6,7 @@ import json
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -438,3 +439,56 @@ def test_an_undecodable_record_goes_to_dlq_and_stops_nothing(site, tmp_folder):
     site.dispatcher.start().ready()
     send(site, tmp_folder, "pacs", NumberOfFrames=1)
     within(20, lambda: len(sink.arrived) == 2 * SLICES, what="delivered after the restart")
+
+
+OPEN = 10000
+
+
+def dead_requests(site):
+    """Requests of 200 members each, as long as real ones, for a target that is not there."""
+    for i in range(OPEN):
+        uid, name = study.uid("ten thousand", i), f"{i:032x}"
+        yield json.dumps({
+            "specversion": "1.0", "id": name, "source": "/talaria/test/router/1", "subject": name,
+            "type": "talaria.delivery.requested.v1", "time": "2026-01-01T00:00:00Z",
+            "data": {"delivery": name, "decision": name, "target": "dead", "study": uid, "series": uid, "members": 200,
+                     "patientHash": name, "callingAe": "MODALITY", "calledAe": "TALARIA", "peer": "127.0.0.1",
+                     "manifest": {"key": f"manifests/00/{uid}/{uid}/{name}.1.json", "sha256": "0" * 64}}})
+
+
+def good_seconds(site, folder, name, sink):
+    """How long a study of 16 series takes to the target that works, from the decision of the first."""
+    before, uid = len(sink.arrived), uid_of(name)
+    send(site, folder, name, series=16)
+    within(60, lambda: len(sink.arrived) == before + 16 * SLICES, what="all at the target")
+    site.settled(uid, 16 * SLICES)
+    return float(site.value("SELECT extract(epoch FROM max(finished_at) - min(requested_at)) FROM deliveries "
+                            "WHERE study = %s", uid))
+
+
+def test_ten_thousand_deliveries_for_a_dead_target_hold_up_nobody(site, tmp_folder):
+    sink = site.sink()
+    names = [f"good-{n}" for n in range(6)]
+    site.up(config.document(
+        {"good": config.dicom(sink.port), "dead": config.dicom(free_port(), attempts=1000, retry=600)},
+        {"to-good": config.rule("'good' in tags.StudyDescription", "good")}))
+    undisturbed = min(good_seconds(site, tmp_folder, n, sink) for n in names[:3])
+    memory = site.dispatcher.rss()
+    site.kafka.produce(f"talaria.{site.name}.delivery", "dead", *dead_requests(site),
+                       ce_type="talaria.delivery.requested.v1")
+
+    def all_open():
+        return site.dispatcher.metric("talaria_deliveries_open") == OPEN
+    within(60, all_open, what="all known to the dispatcher")
+    each = (site.dispatcher.rss() - memory) / OPEN
+    site.ledger_within(120, "SELECT count(*) FROM deliveries WHERE target = 'dead'", OPEN)
+    beside = min(good_seconds(site, tmp_folder, n, sink) for n in names[3:])
+    site.dispatcher.kill()
+    began = time.monotonic()
+    site.dispatcher.start().ready()
+    within(20, all_open, what="all known again")
+    restart = time.monotonic() - began
+    print(f"{OPEN} open: {each:.0f} bytes each, restart {restart:.2f} s; 16 series to another target in {beside:.2f} s, "
+          f"undisturbed {undisturbed:.2f} s: {100 * undisturbed / beside:.0f} %")
+    assert beside < undisturbed * 1.25 + 0.1
+    assert restart < 5 + 8  # a killed member's session lasts 8 s

@@ -9,6 +9,8 @@ include common/build/libs.mk
 include common/build/rules.mk
 
 JOBS ?= $(shell nproc)
+# scenario files wait more than they work: so many at once, each worker with its own broker and database
+WORKERS ?= 3
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
 .PHONY: help deps all run down test unit unit-programs scenarios lint bench benches fuzz fuzz-run check-trixie docs \
@@ -45,7 +47,8 @@ unit-%:
 	@common/build/run-units.sh $(filter $(B)/tests/$*/%,$(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS))
 
 scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
-	@$(PYTEST) integration-tests/scenarios/$(ONLY) $(if $(K),-k "$(K)")
+	@$(PYTEST) $(if $(ONLY)$(K),,-n $(WORKERS) --dist loadfile) integration-tests/scenarios/$(ONLY) \
+	    $(if $(K),-k "$(K)")
 
 lint: ## rules of the tree: borders, lengths, forbidden calls, headers alone, generated files
 	@common/build/lint.sh

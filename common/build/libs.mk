@@ -42,7 +42,7 @@ USES_dispatcher := daemon dimse dicom config event objstore kafka rows metrics l
 USES_bookkeeper := daemon ledger pg event objstore kafka rows metrics log base
 USES_cleaner    := daemon ledger pg ingest config event objstore kafka rows metrics log base
 USES_gateway    := daemon ledger pg rules config event objstore kafka rows metrics log base
-USES_talaria    := dimse dicom event config kafka rows log base
+USES_talaria    := daemon ingest dimse dicom event config objstore kafka rows log base
 LINK_gateway    := -lulfius -lmicrohttpd -ljansson
 LINK_talaria    := -lcurl -ljansson
 

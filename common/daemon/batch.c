@@ -14,6 +14,7 @@
 #define BATCH_BYTES   (4u << 20)
 #define BATCH_MS      200
 #define IDLE_MS       500
+#define NAMES_MS      1000
 
 METRIC_COUNTER(batches, "talaria_stage_batches_total", "Batches, by outcome.", "stage,outcome");
 METRIC_COUNTER(batch_records, "talaria_stage_batch_records_total", "Records in accepted batches.",
@@ -65,6 +66,40 @@ static int dead_letter(struct runner *r, const struct kafka_record *k, const str
     return result;
 }
 
+/* ---- positions for others ---- */
+
+/* Kafka is told what the stage has, for people and for `talaria recover`, which must know every offset
+ * that somebody has named; where to go on is only asked of positions(). */
+static void note_names(struct runner *r, const struct kafka_record *records, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < r->owned.n; k++) {
+            struct kafka_partition *p = &r->owned.items[k];
+            if (p->partition == records[i].partition && strcmp(p->topic, records[i].topic) == 0)
+                p->committed = records[i].offset + 1;
+        }
+    r->names = true;
+}
+
+static void tell_names(struct runner *r)
+{
+    struct err e = {0};
+    int64_t now = clock_mono_ms();
+    if (!r->names || now < r->commit_at || !kafka_member(r->consumer))
+        return;
+    r->commit_at = now + NAMES_MS;
+    r->names = false;
+    for (size_t i = 0; i < r->owned.n; i++) {
+        const struct kafka_partition *p = &r->owned.items[i];
+        if (p->committed >= 0 &&
+            kafka_commit(r->consumer, p->topic, p->partition, p->committed, "", false, &e))
+            LOG_LIMITED(LOG_LEVEL_WARN, "positions not committed",
+                        LOG_STR("stage", r->stage->name), LOG_ERR(&e));
+    }
+}
+
+/* ---- a batch ---- */
+
 /* Halves until the bad record stands alone. *done = how many are through. */
 static int divide(struct runner *r, const struct kafka_record *records, size_t n, size_t *done,
                   struct err *e)
@@ -73,6 +108,7 @@ static int divide(struct runner *r, const struct kafka_record *records, size_t n
     err_clear(e);
     if (!r->stage->batch(r->daemon, records, n, e)) {
         metric_add(&batch_records, (double)n, r->stage->name);
+        note_names(r, records, n);
         *done += n;
         return 0;
     }
@@ -98,17 +134,24 @@ static void drop_first(struct runner *r, size_t n)
     r->batch.n -= n;
 }
 
+static void take_names(struct runner *r)
+{
+    for (size_t i = 0; i < r->owned.n; i++)
+        r->owned.items[i].committed = r->owned.items[i].start;
+    r->names = true;
+}
+
 /* Where to go on is asked again: somebody else may have moved the positions. */
 static void start_again(struct runner *r)
 {
     struct err e = {0};
     forget(r);
-    for (size_t i = 0; i < r->owned.n; i++)
-        r->owned.items[i].start = r->owned.items[i].committed;
     int result = r->stage->positions(r->daemon, r->owned.items, r->owned.n, &e);
     for (size_t i = 0; i < r->owned.n && !result; i++)
         result = kafka_seek(r->consumer, r->owned.items[i].topic, r->owned.items[i].partition,
                             r->owned.items[i].start, &e);
+    if (!result)
+        take_names(r);
     if (!result)
         return;
     LOG_LIMITED(LOG_LEVEL_ERROR, "positions cannot be had", LOG_STR("stage", r->stage->name),
@@ -165,7 +208,11 @@ static void tell(struct runner *r)
     if (r->batch_due || clock_mono_ms() < r->tick_at)
         return;
     r->tick_at = clock_mono_ms() + IDLE_MS;
-    readiness_set(&r->ready, kafka_member(r->consumer), "has not joined its group");
+    tails_measure(r);
+    if (r->lost_why[0])
+        readiness_set(&r->ready, false, r->lost_why);
+    else
+        readiness_set(&r->ready, kafka_member(r->consumer), "has not joined its group");
 }
 
 static int64_t patience(const struct runner *r, int64_t now)
@@ -189,6 +236,37 @@ static void waiting(struct runner *r)
         forget(r);
 }
 
+/* ---- a lost tail ---- */
+
+/* A position is not in the log. The other partitions go on; it is tried again, until `talaria recover`
+ * has mended the log. */
+static void lost(struct runner *r, const struct kafka_record *where, const struct err *e)
+{
+    snprintf(r->lost_why, sizeof r->lost_why, "%s [%d] does not hold what was read: talaria recover",
+             where->topic, where->partition);
+    LOG_LIMITED(LOG_LEVEL_ERROR, "a place is not in the log", LOG_STR("stage", r->stage->name),
+                LOG_STR("why", r->lost_why), LOG_ERR(e));
+    r->lost_at = clock_mono_ms() + STAGE_LOST_MS;
+    r->lost_until = r->lost_at + STAGE_LOST_MS;
+    if (!r->lost_told)
+        r->lost_told = !tail_say(r, -1, EVENT_ALARM_RAISED, r->lost_why);
+}
+
+static void look_again(struct runner *r)
+{
+    int64_t now = clock_mono_ms();
+    if (r->lost_at && now >= r->lost_at && !r->batch_due) {
+        r->lost_at = 0;
+        start_again(r);
+    }
+    if (!r->lost_why[0] || r->lost_at || now < r->lost_until)
+        return;
+    log_info("every place is in the log again", LOG_STR("stage", r->stage->name));
+    if (r->lost_told && !tail_say(r, -1, EVENT_ALARM_CLEARED, r->lost_why))
+        r->lost_told = false;
+    r->lost_why[0] = '\0';
+}
+
 void batch_turn(struct runner *r)
 {
     struct kafka_record k;
@@ -198,6 +276,8 @@ void batch_turn(struct runner *r)
         collect(r, &k);
     if (got < 0 && e.kind == ERR_FATAL)
         runner_leave(r, &e);
+    else if (got < 0 && e.kind == ERR_REJECT && k.topic)
+        lost(r, &k, &e);
     else if (got < 0)
         LOG_LIMITED(LOG_LEVEL_WARN, "kafka", LOG_STR("stage", r->stage->name), LOG_ERR(&e));
     if (got < 0 && e.kind != ERR_FATAL)
@@ -206,6 +286,8 @@ void batch_turn(struct runner *r)
         waiting(r);
     else if (complete(r, clock_mono_ms()))
         flush(r);
+    look_again(r);
+    tell_names(r);
     tell(r);
 }
 
@@ -213,6 +295,8 @@ void batch_last(struct runner *r)
 {
     if (r->batch.n && !r->batch_due)
         flush(r);
+    r->commit_at = 0;
+    tell_names(r);
 }
 
 int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, struct err *e)
@@ -224,6 +308,7 @@ int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, st
         *vec_push(&r->owned) = parts[i];
         r->owned.items[i].metadata = "";
     }
+    take_names(r);
     return 0;
 }
 

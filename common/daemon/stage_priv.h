@@ -84,7 +84,11 @@ struct runner {
     struct arena *batch_arena;
     size_t batch_bytes;
     int64_t batch_since, batch_due, batch_pause;
-    VEC(struct kafka_partition) owned;
+    VEC(struct kafka_partition) owned; /* committed: what the stage has, as Kafka is to know it */
+    bool names;                        /* that has changed */
+    char lost_why[DAEMON_WHY];         /* a place is not in the log; "": all are */
+    bool lost_told;
+    int64_t lost_at, lost_until;       /* looked at again; believed to be mended */
 };
 
 /* stage.c */
@@ -138,6 +142,8 @@ int tails_named(struct runner *r, struct slot **slots, size_t n, struct err *e);
 void slot_lost(struct runner *r, struct slot *s, const char *why);
 void slot_found(struct runner *r, struct slot *s); /* it is open: the alarm is over */
 void tails_measure(struct runner *r);
+/* alarm.raised or alarm.cleared; partition -1: of the stage. */
+int tail_say(struct runner *r, int32_t partition, enum event_type type, const char *text);
 
 /* batch.c */
 int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, struct err *e);

@@ -191,12 +191,12 @@ int tails_named(struct runner *r, struct slot **slots, size_t n, struct err *e)
 
 /* ---- alarm ---- */
 
-static int say(struct runner *r, const struct slot *s, enum event_type type, const char *text)
+int tail_say(struct runner *r, int32_t partition, enum event_type type, const char *text)
 {
     char name[96];
     struct err e = {0};
     struct outputs out = daemon_outputs(r->daemon);
-    snprintf(name, sizeof name, "%s/%d", r->stage->name, s->partition);
+    snprintf(name, sizeof name, partition < 0 ? "%s" : "%s/%d", r->stage->name, partition);
     struct event ev = {.type = type, .note = {.kind = "stage", .name = name, .text = text}};
     int result = outputs_event(&out, "event", -1, NULL, &ev, -1, &e);
     if (!result)
@@ -212,7 +212,7 @@ static void alarm(struct runner *r, struct slot *s, bool raised)
 {
     struct err e = {0};
     if (s->in[0].careful.alarm == raised ||
-        say(r, s, raised ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED, s->why))
+        tail_say(r, s->partition, raised ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED, s->why))
         return;
     for (size_t i = 0; i < r->n_inputs; i++)
         s->in[i].careful.alarm = raised;
@@ -237,7 +237,7 @@ void slot_found(struct runner *r, struct slot *s)
 
 void tails_measure(struct runner *r)
 {
-    size_t n = 0;
+    size_t n = r->lost_why[0] != '\0';
     for (size_t i = 0; i < r->slots.n; i++)
         n += r->slots.items[i]->why[0] != '\0';
     metric_set(&closed, (double)n, r->stage->name);

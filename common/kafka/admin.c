@@ -5,6 +5,8 @@
 #include "kafka/kafka_priv.h"
 
 #define ADMIN_MS       10000
+#define COORDINATOR_MS 20000 /* as long as a broker that was killed takes to serve its groups */
+#define PASSING_MS     100
 #define TOPICS_MAX     256
 #define PARTITIONS_MAX 10000
 
@@ -315,6 +317,43 @@ static rd_kafka_resp_err_t first_error(rd_kafka_resp_err_t k,
     return k;
 }
 
+/* A broker that has just come back looks for its coordinators for a while. */
+static bool passes(rd_kafka_resp_err_t k)
+{
+    return k == RD_KAFKA_RESP_ERR_NOT_COORDINATOR ||
+           k == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
+           k == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS || k == RD_KAFKA_RESP_ERR__WAIT_COORD ||
+           k == RD_KAFKA_RESP_ERR__TRANSPORT || k == RD_KAFKA_RESP_ERR__TIMED_OUT ||
+           k == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
+}
+
+/* Asks for the committed offsets of list until somebody knows them. */
+static rd_kafka_resp_err_t ask_committed(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+                                         int64_t until)
+{
+    for (;;) {
+        rd_kafka_resp_err_t k = first_error(rd_kafka_committed(rk, list, ADMIN_MS), list);
+        if (!passes(k) || clock_mono_ms() >= until)
+            return k;
+        clock_sleep_ms(PASSING_MS, NULL);
+    }
+}
+
+static rd_kafka_resp_err_t commit_missing(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list)
+{
+    int64_t until = clock_mono_ms() + COORDINATOR_MS;
+    for (;;) {
+        rd_kafka_resp_err_t k = ask_committed(rk, list, until);
+        rd_kafka_topic_partition_list_t *left = without_offset(list);
+        if (!k && left->cnt)
+            k = first_error(rd_kafka_commit(rk, left, 0), left);
+        rd_kafka_topic_partition_list_destroy(left);
+        if (!passes(k) || clock_mono_ms() >= until)
+            return k;
+        clock_sleep_ms(PASSING_MS, NULL);
+    }
+}
+
 int kafka_commit_start(const struct kafka_options *o, const char *group, const char *topic,
                        int32_t partitions, struct err *e)
 {
@@ -326,28 +365,39 @@ int kafka_commit_start(const struct kafka_options *o, const char *group, const c
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(partitions);
     for (int32_t i = 0; i < partitions; i++)
         rd_kafka_topic_partition_list_add(list, topic, i);
-    rd_kafka_resp_err_t k = first_error(rd_kafka_committed(rk, list, ADMIN_MS), list);
-    rd_kafka_topic_partition_list_t *left = without_offset(list);
-    if (!k && left->cnt)
-        k = first_error(rd_kafka_commit(rk, left, 0), left);
-    rd_kafka_topic_partition_list_destroy(left);
+    rd_kafka_resp_err_t k = commit_missing(rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     return k ? kafka_error(e, k, "start of %s in %s", topic, group) : 0;
 }
 
-int kafka_committed(const struct kafka_options *o, const char *group, const char *topic,
-                    int32_t partition, int64_t *offset, struct err *e)
+int kafka_commits(const struct kafka_options *o, const char *group, struct kafka_partition *parts,
+                  size_t n, struct err *e)
 {
     rd_kafka_t *rk = group_handle(o, group, e);
     if (!rk)
         return -1;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, topic, partition);
-    rd_kafka_resp_err_t k = first_error(rd_kafka_committed(rk, list, ADMIN_MS), list);
-    if (!k)
-        *offset = list->elems[0].offset >= 0 ? list->elems[0].offset : -1;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (size_t i = 0; i < n; i++)
+        rd_kafka_topic_partition_list_add(list, parts[i].topic, parts[i].partition);
+    rd_kafka_resp_err_t k = ask_committed(rk, list, clock_mono_ms() + COORDINATOR_MS);
+    for (size_t i = 0; i < n && !k; i++) {
+        const rd_kafka_topic_partition_t *t = &list->elems[i];
+        parts[i].committed = t->offset >= 0 ? t->offset : -1;
+        parts[i].metadata = mem_strndup(t->metadata_size ? t->metadata : "", t->metadata_size);
+    }
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    return k ? kafka_error(e, k, "offset of %s in %s", topic, group) : 0;
+    return k ? kafka_error(e, k, "offsets of %s", group) : 0;
+}
+
+int kafka_committed(const struct kafka_options *o, const char *group, const char *topic,
+                    int32_t partition, int64_t *offset, struct err *e)
+{
+    struct kafka_partition part = {.topic = topic, .partition = partition};
+    if (kafka_commits(o, group, &part, 1, e))
+        return -1;
+    *offset = part.committed;
+    mem_free((char *)(uintptr_t)part.metadata);
+    return 0;
 }

@@ -25,6 +25,7 @@ METRIC_COUNTER(commits, "talaria_kafka_commits_total", "Committed floors, by out
 struct owned {
     const char *topic; /* one of the group's */
     int32_t partition;
+    int64_t next; /* what the caller gets next */
     bool at_end;
 };
 
@@ -125,7 +126,7 @@ static int hand_out(struct kafka_consumer *c, rd_kafka_topic_partition_list_t *l
     if (!r)
         r = start_reading(c, parts, n, e);
     for (size_t i = 0; i < n && !r; i++)
-        *vec_push(&c->owned) = (struct owned){parts[i].topic, parts[i].partition, false};
+        *vec_push(&c->owned) = (struct owned){parts[i].topic, parts[i].partition, parts[i].start, false};
     mem_free(parts);
     return r;
 }
@@ -375,6 +376,7 @@ static int poll_queue(struct kafka_consumer *c, struct kafka_record *out, int64_
             o = find(c, rd_kafka_topic_name(m->rkt), m->partition);
         if (o) {
             o->at_end = false;
+            o->next = m->offset + 1;
             c->current = m;
             kafka_record_fill(out, m, o->topic);
             return 1;
@@ -495,17 +497,35 @@ void kafka_pause(struct kafka_consumer *c, bool pause)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* A partition whose offset was out of range is not fetched any more, and cannot be moved: everything is
+ * assigned anew. */
+static int assign_again(struct kafka_consumer *c, struct err *e)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->owned.n);
+    for (size_t i = 0; i < c->owned.n; i++) {
+        struct owned *o = &c->owned.items[i];
+        rd_kafka_topic_partition_list_add(list, o->topic, o->partition)->offset = o->next;
+        o->at_end = false;
+    }
+    rd_kafka_resp_err_t k = rd_kafka_assign(c->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return k ? kafka_error(e, k, "assign again") : 0;
+}
+
 int kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, int64_t offset,
                struct err *e)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
     int r = kafka_error_take(e, rd_kafka_seek_partitions(c->rk, list, KAFKA_REQUEST_MS), topic);
-    if (!r && list->elems[0].err)
-        r = kafka_error(e, list->elems[0].err, "seek %s [%d]", topic, partition);
+    rd_kafka_resp_err_t k = r ? 0 : list->elems[0].err;
     rd_kafka_topic_partition_list_destroy(list);
     struct owned *o = find(c, topic, partition);
-    if (!r && o)
-        o->at_end = false;
-    return r;
+    if (r || (k && (k != RD_KAFKA_RESP_ERR__STATE || !o || c->group.assign_only)))
+        return r ? r : kafka_error(e, k, "seek %s [%d]", topic, partition);
+    if (!o)
+        return 0;
+    o->next = offset;
+    o->at_end = false;
+    return k ? assign_again(c, e) : 0;
 }

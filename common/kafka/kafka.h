@@ -193,6 +193,10 @@ int kafka_commit_start(const struct kafka_options *o, const char *group, const c
 /* The committed offset of a group (-1: none), from outside; for tools and tests. */
 int kafka_committed(const struct kafka_options *o, const char *group, const char *topic,
                     int32_t partition, int64_t *offset, struct err *e) MUST_CHECK;
+/* The same for many partitions (topic and partition of each are set): committed, and metadata, which
+ * the caller frees (mem_free); "" if there is none. */
+int kafka_commits(const struct kafka_options *o, const char *group, struct kafka_partition *parts,
+                  size_t n, struct err *e) MUST_CHECK;
 /* Does the broker have this topic with this partition count and config values? -1 says what differs
  * (ERR_FATAL), or that the broker did not answer (ERR_RETRY). */
 int kafka_check_topic(const struct kafka_options *o, const struct kafka_topic *t,

@@ -56,6 +56,27 @@ void kafka_mock_clear_produce(struct kafka_mock *m)
     rd_kafka_mock_clear_request_errors(m->cluster, API_PRODUCE);
 }
 
+void kafka_mock_commit(struct kafka_mock *m, const char *group, const char *topic,
+                       int32_t partition, int64_t offset, const char *metadata)
+{
+    struct err e = {0};
+    const struct kafka_setting s = {"group.id", group, false};
+    rd_kafka_conf_t *conf =
+        kafka_conf(&(struct kafka_options){.brokers = kafka_mock_brokers(m), .client_id = "mock"}, &e);
+    if (!conf || kafka_conf_add(conf, &s, 1, &e))
+        abort();
+    rd_kafka_t *rk = kafka_handle(RD_KAFKA_CONSUMER, conf, &e);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *t = rd_kafka_topic_partition_list_add(list, topic, partition);
+    t->offset = offset;
+    t->metadata = mem_strdup(metadata);
+    t->metadata_size = strlen(metadata);
+    if (!rk || rd_kafka_commit(rk, list, 0) || list->elems[0].err)
+        abort();
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
 void kafka_mock_down(struct kafka_mock *m)
 {
     rd_kafka_mock_broker_set_down(m->cluster, -1);

@@ -242,6 +242,10 @@ static void a_lost_tail_is_told(void **state)
     assert_int_equal(k, -1);
     assert_int_equal(e.kind, ERR_REJECT);
     assert_non_null(strstr(e.text, "c5 [0]"));
+    /* and the way back */
+    assert_int_equal(kafka_seek(c, "c5", 0, 0, &e), 0);
+    assert_int_equal(next(c, &r, 15000, &errors), 1);
+    assert_int_equal(r.offset, 0);
     kafka_consumer_free(c);
 }
 

@@ -1,0 +1,124 @@
+"""A power cut takes the end of `instance`, whose records are not flushed one by one: seen at once, brought back from
+the store, nothing lost, nothing twice, whatever was written to the same offsets meanwhile."""
+import json
+import shutil
+
+from kit import compare, config, study
+from kit.senders import send_exactly
+from kit.wait import within
+
+QUIET = 2
+
+
+def logs(site, kafka):
+    """The folders of the partitions of `instance`, on the broker's disk."""
+    found = sorted((kafka.folder / "kafka" / "data").glob(f"talaria.{site.name}.instance-*"))
+    assert len(found) == 2
+    return found
+
+
+def power_cut(site, kafka):
+    for process in (*site.services.values(), kafka.process):
+        process.kill()
+
+
+def put_back(site, kafka, copy):
+    for folder in logs(site, kafka):
+        shutil.rmtree(folder)
+        shutil.copytree(copy / folder.name, folder)
+
+
+def start_again(site, kafka, *waiting):
+    kafka.start()
+    for service in site.services.values():
+        service.start()
+    for service in site.services.values():
+        if service.name not in waiting:
+            service.ready(30)
+
+
+def recover(site):
+    text = site.cli("recover", "--json", "--brokers", site.kafka.brokers, "--site", site.name, "--store",
+                    f"file:{site.store}")
+    return json.loads(text.splitlines()[-1])
+
+
+def alarms(site, word):
+    return sorted(r["name"] for r in site.query(
+        "SELECT body ->> 'name' AS name FROM events WHERE type = %s AND body ->> 'kind' = 'stage'", f"alarm.{word}"))
+
+
+def test_a_lost_tail_is_seen_and_brought_back_from_the_store(own_site, own_kafka, tmp_folder):
+    site, kafka = own_site, own_kafka
+    sink = site.sink()
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    sizes = {1: 3, 2: 4, 3: 4, 4: 3, 5: 2, 6: 2, 7: 2, 8: 2}
+
+    def send(*seeds):
+        for seed in seeds:
+            paths = study.study(tmp_folder / str(seed), seed=seed, slices=sizes[seed])
+            assert send_exactly(site.dicom, paths) == [0] * sizes[seed]
+
+    def delivered(*seeds):
+        for seed in seeds:
+            site.settled(study.uid(seed, "study"), sizes[seed], seconds=60)
+
+    send(1)
+    delivered(1)
+    copy = tmp_folder / "copy"
+    for folder in logs(site, kafka):
+        shutil.copytree(folder, copy / folder.name)
+    send(2, 3)
+    delivered(2, 3)  # decided: their offsets stand in decisions
+    send(4)          # acknowledged, and nobody has decided it
+    power_cut(site, kafka)
+    put_back(site, kafka, copy)
+    start_again(site, kafka, "router-1", "bookkeeper-1")
+
+    router = site.router
+    closed = within(30, lambda: router.metric("talaria_stage_closed", stage="decide"), what="closed")
+    status, text = router.get("/readyz")
+    assert status == 503 and "talaria recover" in text
+    within(20, lambda: len([a for a in alarms(site, "raised") if a.startswith("decide/")]) == closed,
+           what="an alarm for each closed partition")
+    send(5, 6, 7)  # offsets are used twice
+    assert recover(site)["announced"] >= sizes[4] + 6
+    router.ready(30)
+    site.bookkeeper.ready(30)
+    send(8)
+    delivered(*sizes)
+    arrived = [a.sop for a in sink.arrived]
+    assert len(arrived) == len(set(arrived)) == sum(sizes.values())
+    assert sink.identities() == compare.identities(tmp_folder)
+    for seed in sizes:
+        assert site.unbalanced(study.uid(seed, "study")) == []
+    assert router.metric("talaria_stage_closed", stage="decide") == 0
+    within(20, lambda: alarms(site, "cleared") == alarms(site, "raised"), what="every alarm is over")
+
+    # it is harmless where nothing was lost, and what it wrote is no stumbling block later
+    assert recover(site)["announced"] == 0
+    router.restart()
+    router.ready()
+    assert router.metric("talaria_stage_closed", stage="decide") == 0
+
+
+def test_what_nobody_had_read_is_no_reason_to_stop(own_site, own_kafka, tmp_folder):
+    """Then the object is an orphan, which the reconciler or `talaria recover` announces."""
+    site, kafka = own_site, own_kafka
+    sink = site.sink()
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    assert send_exactly(site.dicom, study.study(tmp_folder / "1", seed=1, slices=3)) == [0] * 3
+    site.settled(study.uid(1, "study"), 3)
+    site.router.stop()
+    site.bookkeeper.stop()
+    copy = tmp_folder / "copy"
+    for folder in logs(site, kafka):
+        shutil.copytree(folder, copy / folder.name)
+    assert send_exactly(site.dicom, study.study(tmp_folder / "2", seed=2, slices=3)) == [0] * 3
+    power_cut(site, kafka)
+    put_back(site, kafka, copy)
+    start_again(site, kafka)
+    assert site.router.metric("talaria_stage_closed") == 0
+    assert recover(site)["announced"] == 3
+    site.settled(study.uid(2, "study"), 3, seconds=60)
+    assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 6

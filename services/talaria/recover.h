@@ -1,0 +1,63 @@
+/*
+ * talaria recover: a log has lost its end (a power cut), and what stood there is brought back from
+ * the object store (design.md §3, Lost tail).
+ */
+#ifndef TALARIA_RECOVER_H
+#define TALARIA_RECOVER_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+#include "event/outputs.h"
+#include "event/topics.h"
+#include "kafka/kafka.h"
+#include "objstore/objstore.h"
+
+#define RECOVER_PARTITIONS 256
+
+/* A journal or input, and the highest offset of each partition that anybody has named (-1: none). */
+struct recover_topic {
+    const struct topic_spec *spec;
+    char name[TOPIC_NAME];
+    int32_t n;
+    int64_t named[RECOVER_PARTITIONS];
+};
+
+struct recover {
+    const char *site;
+    struct kafka_options options;
+    struct kafka_producer *producer;
+    struct objstore *store;
+    struct recover_topic instance, decision, task, delivery;
+    VEC(char *) manifests;    /* of valid decisions */
+    VEC(uint64_t) decided;    /* receipts that stand there, sorted */
+    const char **extra_tags;  /* of the configuration in use; owned */
+    size_t n_extra_tags;
+    int64_t padded;
+    int64_t objects, known, announced, old, torn, strange; /* instances of the store */
+};
+
+void recover_named(struct recover_topic *t, int32_t partition, int64_t offset);
+/* What committed metadata and offsets name. */
+int recover_commits(struct recover *r, struct err *e) MUST_CHECK;
+/* What decisions name, and their manifests. */
+int recover_decisions(struct recover *r, struct err *e) MUST_CHECK;
+/* Padding to and beyond every offset that is named, at least one record in each partition. */
+int recover_pad(struct recover *r, struct err *e) MUST_CHECK;
+/* Receipts of the manifests. */
+int recover_receipts(struct recover *r, struct err *e) MUST_CHECK;
+/* Tags that the configuration asks for beyond the usual ones. */
+int recover_config(struct recover *r, struct err *e) MUST_CHECK;
+/* Announces every other receipt of the store again. */
+int recover_announce(struct recover *r, struct err *e) MUST_CHECK;
+
+/* Every record of a partition, up to the end that it has now. fn: non-zero ends it. */
+int recover_read(struct recover *r, const char *topic, int32_t partition,
+                 int (*fn)(void *arg, const struct kafka_record *k), void *arg,
+                 struct err *e) MUST_CHECK;
+/* Writes the records and waits for all of them; the outputs are empty afterwards. *last (may be NULL):
+ * the highest offset acknowledged. */
+int recover_write(struct recover *r, struct outputs *out, int64_t *last, struct err *e) MUST_CHECK;
+
+#endif

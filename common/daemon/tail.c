@@ -62,7 +62,7 @@ static int bounds(struct runner *r, struct probe *p, int64_t *end, struct err *e
     return 0;
 }
 
-/* A record, or NULL: there is none for now. How many probes still wait. */
+/* A record, or NULL: the queue is empty. How many probes still wait. */
 static size_t offer(struct runner *r, probes *all, const struct kafka_record *k)
 {
     size_t left = 0;

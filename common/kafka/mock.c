@@ -1,7 +1,10 @@
 /* librdkafka's in-process broker, for unit tests. */
 #include "kafka/mock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "kafka/kafka_priv.h"
@@ -85,4 +88,50 @@ void kafka_mock_down(struct kafka_mock *m)
 void kafka_mock_up(struct kafka_mock *m)
 {
     rd_kafka_mock_broker_set_up(m->cluster, -1);
+}
+
+struct child {
+    pid_t pid;
+    FILE *said;
+};
+
+static void start_child(struct child *c, int (*one)(void *arg, size_t i), void *arg, size_t i)
+{
+    c->said = tmpfile();
+    fflush(stdout);
+    fflush(stderr);
+    c->pid = c->said ? fork() : -1;
+    if (c->pid < 0)
+        abort();
+    if (c->pid > 0)
+        return;
+    if (dup2(fileno(c->said), 1) < 0 || dup2(fileno(c->said), 2) < 0)
+        abort();
+    exit(one(arg, i) ? 1 : 0); /* with its leak check */
+}
+
+static int end_child(struct child *c)
+{
+    char buffer[4096];
+    size_t n;
+    int status;
+    if (waitpid(c->pid, &status, 0) != c->pid)
+        abort();
+    rewind(c->said);
+    while ((n = fread(buffer, 1, sizeof buffer, c->said)) > 0)
+        fwrite(buffer, 1, n, stdout);
+    fclose(c->said);
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+int kafka_mock_side_by_side(int (*one)(void *arg, size_t i), void *arg, size_t n)
+{
+    struct child *children = mem_array(NULL, n ? n : 1, sizeof *children);
+    int failed = 0;
+    for (size_t i = 0; i < n; i++)
+        start_child(&children[i], one, arg, i);
+    for (size_t i = 0; i < n; i++)
+        failed += end_child(&children[i]);
+    mem_free(children);
+    return failed;
 }

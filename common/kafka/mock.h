@@ -3,6 +3,7 @@
 #ifndef KAFKA_MOCK_H
 #define KAFKA_MOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -24,6 +25,11 @@ void kafka_mock_commit(struct kafka_mock *m, const char *group, const char *topi
 /* Refuses connections and drops those that are open, until up again. */
 void kafka_mock_down(struct kafka_mock *m);
 void kafka_mock_up(struct kafka_mock *m);
+
+/* Runs n tests side by side, each in a process of its own: they mostly wait, for the mock makes who
+ * joins or comes back wait for seconds. one(arg, i) runs test i and returns 0 if it passed. What they
+ * print comes in order, one test after the other. Returns how many failed. */
+int kafka_mock_side_by_side(int (*one)(void *arg, size_t i), void *arg, size_t n);
 
 #ifdef __cplusplus
 }

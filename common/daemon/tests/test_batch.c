@@ -209,5 +209,5 @@ int main(void)
         cmocka_unit_test(an_outage_loses_nothing),
         cmocka_unit_test(refused_positions_are_asked_again),
     };
-    return cmocka_run_group_tests(tests, start_mock, stop_mock);
+    return side_by_side(tests, ARRAY_LEN(tests), start_mock, stop_mock);
 }

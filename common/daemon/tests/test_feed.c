@@ -246,5 +246,5 @@ int main(void)
         cmocka_unit_test(without_a_good_one_it_is_not_loaded),
         cmocka_unit_test(the_admin_port_answers),
     };
-    return cmocka_run_group_tests(tests, start_all, stop_all);
+    return side_by_side(tests, ARRAY_LEN(tests), start_all, stop_all);
 }

@@ -3,6 +3,7 @@
  * attempt = the record's offset) in `decision`. Whatever happens, the journal must hold exactly one
  * valid choice for each.
  */
+#include "daemon/careful.h"
 #include "toy.h"
 
 #include <inttypes.h>
@@ -19,6 +20,7 @@ struct toy {
 
 static struct {
     int opened, closed, voids, ticks, retries, last_restored;
+    int64_t skipped; /* sum of offsets */
     int want_retry; /* how often "retry" is put off */
     int64_t saved;
 } seen;
@@ -72,7 +74,8 @@ static enum stage_verdict toy_record(void *state, const struct stage_record *r, 
     ev.task_started.owner = t->info.owner;
     if (outputs_event(out, "decision", r->partition, task, &ev, t->info.claim, e))
         return STAGE_REJECT;
-    if (strcmp(in->command.reason, "retry") == 0 && seen.want_retry > 0) {
+    if (in->type == EVENT_COMMAND_COMPLETE && strcmp(in->command.reason, "retry") == 0 &&
+        seen.want_retry > 0) {
         seen.want_retry--;
         __atomic_add_fetch(&seen.retries, 1, __ATOMIC_RELAXED);
         err_set(e, ERR_RETRY, 0, "not yet");
@@ -111,6 +114,13 @@ static void toy_restore(void *state, const char *saved)
     ((struct toy *)state)->restored = atoi(saved + 1);
 }
 
+static void toy_skipped(void *state, const struct stage_record *r)
+{
+    struct toy *t = state;
+    __atomic_add_fetch(&seen.skipped, r->offset, __ATOMIC_RELAXED);
+    t->covered[r->offset] = true; /* for the floor */
+}
+
 static void toy_close(void *state)
 {
     __atomic_add_fetch(&seen.closed, 1, __ATOMIC_RELAXED);
@@ -130,6 +140,7 @@ static const struct stage toy = {
     .floor = toy_floor,
     .save = toy_save,
     .restore = toy_restore,
+    .skipped = toy_skipped,
     .close = toy_close,
 };
 static const struct stage *const stages[] = {&toy, NULL};
@@ -467,6 +478,151 @@ static void two_workers_share_and_hand_over(void **state)
     toy_free(b);
 }
 
+/* What an owner before us has left in Kafka. */
+static void left_behind(struct daemon *d, int64_t floor, const char *metadata)
+{
+    char name[TOPIC_NAME], group[TOPIC_NAME];
+    kafka_mock_commit(mock, topics_group(group, d->settings->site, "count"),
+                      topics_name(name, d->settings->site, "instance"), 0, floor, metadata);
+}
+
+static struct careful left_metadata(struct daemon *d)
+{
+    char name[TOPIC_NAME], group[TOPIC_NAME], *save = NULL;
+    struct err e = {0};
+    struct careful c;
+    struct kafka_partition p = {.topic = topics_name(name, d->settings->site, "instance")};
+    if (kafka_commits(&d->kafka, topics_group(group, d->settings->site, "count"), &p, 1, &e) ||
+        careful_decode(&c, &save, p.metadata, &e))
+        fail_msg("%s", e.text);
+    mem_free(save);
+    mem_free((char *)(uintptr_t)p.metadata);
+    return c;
+}
+
+static void see_poison(const struct kafka_record *k, void *arg)
+{
+    struct err e = {0};
+    struct event ev;
+    struct arena *a = arena_new(0);
+    assert_int_equal(event_decode(&ev, k->value.p, k->value.n, a, &e), 0);
+    assert_int_equal(ev.rejected.offset, 5);
+    assert_int_equal(ev.rejected.attempts, 4);
+    ++*(int *)arg;
+    arena_free(a);
+}
+
+/* The fourth crash, the second with record 5 in hand. */
+static void what_was_in_hand_at_two_crashes_goes_to_dlq(void **state)
+{
+    (void)state;
+    struct daemon *d = site("s6", 1);
+    int dead = 0;
+    send(d, 0, "x", 10);
+    left_behind(d, 2, "{\"v\":1,\"open\":\"dead\",\"crashes\":3,\"at\":-1,\"hand\":5,"
+                      "\"suspect\":5,\"hits\":1,\"skips\":[\"7\"]}");
+    struct runner *r = start(d);
+    struct floor_wanted w = {d, 10};
+    assert_true(testkit_within(30000, floor_reached, &w));
+    runner_stop(r);
+    struct verdict v = judgement(d, 0);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(v.valid[i], i >= 2 && i != 5 && i != 7);
+    read_all(d, "dlq", 0, see_poison, &dead);
+    assert_int_equal(dead, 1);
+    assert_int_equal(seen.skipped, 5 + 7);
+    struct careful c = left_metadata(d);
+    assert_string_equal(c.open, "");
+    assert_int_equal(c.crashes, 0);
+    assert_int_equal(c.n_skips, 0); /* the floor is beyond */
+    assert_int_equal(c.at, 9);
+    toy_free(d);
+}
+
+static void name_alarm(const struct kafka_record *k, void *arg)
+{
+    struct str *out = arg;
+    struct slice type = kafka_record_header(k, "ce_type");
+    str_append(out, type.p, type.n);
+    str_putc(out, ' ');
+}
+
+static int alarms_are(struct daemon *d, const char *want)
+{
+    struct str got = STR_INIT;
+    read_all(d, "event", 0, name_alarm, &got);
+    int same = strcmp(str_cstr(&got), want) == 0;
+    str_free(&got);
+    return same;
+}
+
+#define RAISED  "talaria.alarm.raised.v1 "
+#define CLEARED "talaria.alarm.cleared.v1 "
+
+static int is_raised(void *arg)
+{
+    return alarms_are(arg, RAISED);
+}
+
+static int is_cleared(void *arg)
+{
+    return alarms_are(arg, RAISED CLEARED);
+}
+
+static void append_padding(struct daemon *d, int n)
+{
+    struct err e = {0};
+    struct outputs out = daemon_outputs(d);
+    for (int i = 0; i < n; i++) {
+        struct event ev = {.type = EVENT_PADDING, .claim = {.owner = "recover"}};
+        if (outputs_event(&out, "instance", 0, "padding", &ev, -1, &e))
+            fail_msg("%s", e.text);
+    }
+    if (daemon_write(d, &out, &e))
+        fail_msg("%s", e.text);
+    outputs_free(&out);
+}
+
+/* The log has other records than those that were read, or ends before them. */
+static void a_lost_tail_keeps_it_closed(const char *name, int64_t floor, const char *metadata,
+                                        int paddings)
+{
+    topic(name, "event", 1);
+    struct daemon *d = site(name, 1);
+    char why[DAEMON_WHY];
+    send(d, 0, "x", 10);
+    left_behind(d, floor, metadata);
+    struct runner *r = start(d);
+    assert_true(testkit_within(30000, is_raised, d));
+    assert_false(runner_ready(r, why));
+    assert_int_equal(seen.opened, 0);
+    append_padding(d, paddings);
+    assert_true(testkit_within(30000, is_cleared, d));
+    send(d, 0, "x", 1);
+    int last = 10 + paddings;
+    int64_t end = clock_mono_ms() + 30000;
+    struct verdict v = {0};
+    while (!v.valid[last] && clock_mono_ms() < end)
+        v = judgement(d, 0);
+    runner_stop(r);
+    assert_int_equal(v.valid[last], 1);
+    assert_int_equal(seen.opened, 1);
+    assert_false(left_metadata(d).alarm);
+    toy_free(d);
+}
+
+static void another_record_than_was_read_keeps_it_closed(void **state)
+{
+    (void)state;
+    a_lost_tail_keeps_it_closed("s7", 2, "{\"v\":1,\"at\":4,\"mark\":\"0000000000000001\"}", 1);
+}
+
+static void an_end_before_what_was_read_keeps_it_closed(void **state)
+{
+    (void)state;
+    a_lost_tail_keeps_it_closed("s8", 2, "{\"v\":1,\"at\":12,\"mark\":\"0000000000000001\"}", 3);
+}
+
 static int start_mock(void **state)
 {
     (void)state;
@@ -489,6 +645,9 @@ int main(void)
         cmocka_unit_test(unwritten_outputs_open_the_partition_again),
         cmocka_unit_test(retried_and_rejected_records),
         cmocka_unit_test(two_workers_share_and_hand_over),
+        cmocka_unit_test(what_was_in_hand_at_two_crashes_goes_to_dlq),
+        cmocka_unit_test(another_record_than_was_read_keeps_it_closed),
+        cmocka_unit_test(an_end_before_what_was_read_keeps_it_closed),
     };
-    return cmocka_run_group_tests(tests, start_mock, stop_mock);
+    return side_by_side(tests, ARRAY_LEN(tests), start_mock, stop_mock);
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "daemon/daemon_priv.h"
 #include "kafka/mock.h"
+#include "kafka/tests/side.h"
 #include "testkit/testkit.h"
 
 static struct kafka_mock *mock;

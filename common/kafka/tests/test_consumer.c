@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "kafka/kafka.h"
 #include "kafka/mock.h"
+#include "kafka/tests/side.h"
 #include "testkit/testkit.h"
 
 static struct kafka_mock *mock;
@@ -387,5 +388,5 @@ int main(void)
         cmocka_unit_test(a_reader_beyond_the_end_is_told),
         cmocka_unit_test(a_topic_is_checked),
     };
-    return cmocka_run_group_tests(tests, start_mock, stop_mock);
+    return side_by_side(tests, ARRAY_LEN(tests), start_mock, stop_mock);
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "kafka/kafka_priv.h"
 #include "kafka/mock.h"
+#include "kafka/tests/side.h"
 #include "testkit/testkit.h"
 
 #define OUT_OF_ORDER 45 /* OUT_OF_ORDER_SEQUENCE_NUMBER of Kafka's protocol */
@@ -241,5 +242,5 @@ int main(void)
         cmocka_unit_test(readiness_follows_the_broker),
         cmocka_unit_test(closing_answers_what_is_left),
     };
-    return cmocka_run_group_tests(tests, start_mock, stop_mock);
+    return side_by_side(tests, ARRAY_LEN(tests), start_mock, stop_mock);
 }

@@ -30,6 +30,7 @@ from rig.load import Idle, Sink, load, next_run, sender_rate, study_uid  # noqa:
 from rig.table import Row  # noqa: E402
 
 MEGABYTE = 1e6
+WARM_UPS = 3
 ECHO_LIMIT = 15  # seconds after which an echo is given up
 
 
@@ -46,6 +47,7 @@ class Bench:
         self.rows = []
         self.engines = None
         self.site = self.sink = self.ingest_site = None
+        self.warm = False
         self.site_is_up = False
 
     # ---- rows ----
@@ -77,11 +79,10 @@ class Bench:
 
     # ---- ingest: the receiver alone with the broker ----
     def new_receiver(self):
-        """A receiver over an empty store; the store of the run before is removed."""
+        """A receiver over an empty store of its own."""
         site = self.ingest_site
         if "receiver" in site.services:
             site.services["receiver"].stop(40)
-            shutil.rmtree(site.store, ignore_errors=True)
             site.new_store()
         site.start("receiver")
         return site
@@ -90,6 +91,7 @@ class Bench:
         if not self.ingest_site:
             self.ingest_site = Site("ingest", self.engines, self.folder / "ingest")
         options = {"associations": 16, "size": size, "seconds": seconds, "series_length": 100}
+        self.warm_up(options)
         for n in self.runs():
             site = self.new_receiver()
             watched = {"receiver": site.services["receiver"].pid, "broker": self.engines.kafka.pid}
@@ -111,14 +113,22 @@ class Bench:
                 if p99_row and nodelay:
                     p99_row.peer.append(got["latencyMs"]["p99"])
 
+    def warm_up(self, options):
+        """A broker's just-in-time compiler needs a minute of work that a running site has long behind it."""
+        if self.warm:
+            return
+        self.warm = True
+        for _ in range(WARM_UPS):
+            got = load(self.new_receiver().dicom, **{**options, "size": "tiny", "seconds": 4})
+            say(f"warm-up, not counted: {got['perSecond']:,.0f}/s")
+
     def orthanc_load(self, name, nodelay, options):
         folder = self.folder / "orthanc" / name
         orthanc = Orthanc(folder, nodelay).start()
         try:
             got = load(orthanc.port, orthanc.pdu, **{**options, "series_length": 20})
         finally:
-            orthanc.stop()
-            shutil.rmtree(folder, ignore_errors=True)
+            orthanc.stop()  # its files go at the end: deleting thousands slows the file system down for minutes
         say(f"{orthanc.name} {got['perSecond']:,.0f}/s")
         return got
 

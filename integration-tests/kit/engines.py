@@ -19,7 +19,8 @@ class Kafka:
         self.port, self.controller = free_port(), free_port()
         self.brokers = f"127.0.0.1:{self.port}"
         self.process = Process("kafka", [LOCAL / "kafka.sh", folder / "kafka", self.port,
-                                         self.controller], folder)
+                                         self.controller], folder,
+                               env={"TALARIA_KAFKA_QUICK": "1"})
 
     def start(self):
         seen = self.process.log().count("Kafka Server started")

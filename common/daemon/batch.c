@@ -274,13 +274,15 @@ void batch_turn(struct runner *r)
     int got = kafka_poll(r->consumer, &k, patience(r, clock_mono_ms()), &e);
     if (got > 0)
         collect(r, &k);
-    if (got < 0 && e.kind == ERR_FATAL)
-        runner_leave(r, &e);
-    else if (got < 0 && e.kind == ERR_REJECT && k.topic)
+    if (got < 0 && e.kind == ERR_FATAL) {
+        runner_fatal(r, &e);
+        return;
+    }
+    if (got < 0 && e.kind == ERR_REJECT && k.topic)
         lost(r, &k, &e);
     else if (got < 0)
         LOG_LIMITED(LOG_LEVEL_WARN, "kafka", LOG_STR("stage", r->stage->name), LOG_ERR(&e));
-    if (got < 0 && e.kind != ERR_FATAL)
+    if (got < 0)
         readiness_set(&r->ready, false, e.text);
     if (r->batch_due)
         waiting(r);

@@ -148,6 +148,25 @@ void runner_leave(struct runner *r, const struct err *e)
     r->daemon->stopping = 1;
 }
 
+#define REJOINS       3
+#define REJOIN_SPAN_MS 300000
+
+void runner_fatal(struct runner *r, const struct err *e)
+{
+    int64_t now = clock_mono_ms();
+    if (now - r->rejoins_since > REJOIN_SPAN_MS) {
+        r->rejoins_since = now;
+        r->rejoins = 0;
+    }
+    if (e->code != KAFKA_FENCED || ++r->rejoins > REJOINS) {
+        runner_leave(r, e);
+        return;
+    }
+    log_warn("the group has fenced this member; it joins anew", LOG_STR("stage", r->stage->name),
+             LOG_ERR(e));
+    r->rejoin = true;
+}
+
 /* ---- outputs ---- */
 
 static int64_t longer(int64_t pause)
@@ -349,7 +368,7 @@ static void lost(struct runner *r, const struct kafka_record *where, const struc
 static void trouble(struct runner *r, const struct kafka_record *where, const struct err *e)
 {
     if (e->kind == ERR_FATAL)
-        runner_leave(r, e);
+        runner_fatal(r, e);
     else if (e->kind == ERR_REJECT && where->topic)
         lost(r, where, e);
     else
@@ -508,6 +527,8 @@ static void turn(struct runner *r)
 {
     r->out.now_ms = clock_wall_ms();
     int n = poll_inputs(r);
+    if (r->rejoin)
+        return;
     n += poll_journal(r);
     tick(r);
     if (!runner_settle(r))
@@ -592,17 +613,40 @@ static int connect(struct runner *r, struct err *e)
     return 0;
 }
 
-static void *run(void *arg)
+static void join(struct runner *r)
 {
-    struct runner *r = arg;
     struct err e = {0};
     while (!r->stop && connect(r, &e)) {
         watchdog_beat(r->beat);
         readiness_set(&r->ready, false, e.text);
         clock_sleep_ms(SETUP_RETRY_MS, &r->stop);
     }
+}
+
+/* Nothing can be committed by a fenced handle: what it owned is opened again after the next join. */
+static void rejoin(struct runner *r)
+{
+    r->rejoin = false;
+    readiness_set(&r->ready, false, "joins its group again");
+    kafka_consumer_free(r->consumer);
+    r->consumer = NULL;
+    if (r->stage->batch)
+        batch_revoked(r);
+    outputs_clear(&r->out);
+    drop_slots(r);
+    join(r);
+}
+
+static void *run(void *arg)
+{
+    struct runner *r = arg;
+    join(r);
     while (!r->stop) {
         watchdog_beat(r->beat);
+        if (r->rejoin)
+            rejoin(r);
+        if (r->stop)
+            break;
         if (r->stage->batch)
             batch_turn(r);
         else

@@ -76,6 +76,9 @@ struct runner {
     bool same;                /* the journal is the input */
     VEC(struct slot *) slots;
     struct arena *arena;
+    bool rejoin; /* the group has fenced this handle */
+    int rejoins;
+    int64_t rejoins_since;
     struct outputs out;
     int64_t commit_at, tick_at;
     char life[CAREFUL_NAME]; /* of this process: who has partitions open */
@@ -100,6 +103,8 @@ struct slot *runner_slot(struct runner *r, int32_t partition);
 /* Writes the outputs of all slots; on failure every slot is closed, to be opened again later. */
 int runner_settle(struct runner *r);
 int runner_failpoint(struct runner *r, const char *where, struct err *e);
+/* Fenced: joins anew with a new handle, if that did not happen too often; else runner_leave. */
+void runner_fatal(struct runner *r, const struct err *e);
 void runner_leave(struct runner *r, const struct err *e); /* a fatal error: the process ends */
 
 /* slot.c */

@@ -120,6 +120,9 @@ struct kafka_group {
     void (*revoked)(void *arg, const struct kafka_partition *parts, size_t n, bool lost);
     void *arg;
 };
+/* e->code of an ERR_FATAL that kafka_poll gives when the group knows another member by our name: also
+ * after an outage of the broker, when it has seen a request of ours twice. A new handle may join. */
+#define KAFKA_FENCED 82
 int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *o,
                        const struct kafka_group *g, struct err *e) MUST_CHECK;
 /* 1: *out filled; 0: nothing within wait_ms (the queue is empty); -1: error (RETRY: poll again;

@@ -232,9 +232,10 @@ static rd_kafka_conf_t *consumer_conf(const struct kafka_options *o, const struc
         {"coordinator.query.interval.ms", "1000", false},
         {"fetch.wait.max.ms", wait, false},
         {"fetch.min.bytes", g->gather_ms ? "262144" : "1", false},
-        /* small buffers; without the short pauses full ones would cost half a second each */
-        {"queued.min.messages", "2000", false},
-        {"queued.max.messages.kbytes", g->gather_ms ? "8192" : "2048", false},
+        /* a full queue is looked at again only after a second (librdkafka before 2.2): a stage that gathers has one
+         * that a replay hardly fills, the others small ones */
+        {"queued.min.messages", g->gather_ms ? "20000" : "2000", false},
+        {"queued.max.messages.kbytes", g->gather_ms ? "65536" : "2048", false},
         {"fetch.message.max.bytes", "262144", false},
         {"fetch.max.bytes", "2097152", false},
         {"fetch.error.backoff.ms", "20", false},

@@ -145,6 +145,9 @@ enum config_mismatch { MISMATCH_NONE, MISMATCH_ADDRESS, MISMATCH_CALLING, MISMAT
 const struct config_source *config_match_source(const struct config_snapshot *s,
                                                 const struct config_sender *sender,
                                                 enum config_mismatch *why);
+/* Where a rule finds the tags of a record or a request; borrows tags. */
+struct rule_tags config_rule_tags(struct row_pairs *tags);
+
 /* Minute of the day (0…1439) of HH:MM; -1 if it is none. */
 int config_minute(const char *hh_mm);
 /* Is minute within [start, end], both inclusive, perhaps over midnight? (mercure: the same.) */

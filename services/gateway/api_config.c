@@ -1,6 +1,5 @@
 /* Handlers of the configuration and of the rule tester. */
 #include <stdio.h>
-#include <strings.h>
 
 #include "base/mem.h"
 #include "config/config.h"
@@ -164,23 +163,6 @@ static const struct row_table rule_test_table = {"ruleTest",
                                                  "A rule and the tags to try it on.",
                                                  true};
 
-static const char *get_tag(void *arg, const char *name, bool any_case)
-{
-    const struct row_pairs *tags = arg;
-    for (size_t i = 0; i < tags->n; i++)
-        if (strcmp(tags->items[i].name, name) == 0)
-            return tags->items[i].value;
-    for (size_t i = 0; any_case && i < tags->n; i++)
-        if (strcasecmp(tags->items[i].name, name) == 0)
-            return tags->items[i].value;
-    return NULL;
-}
-
-static size_t count_tags(void *arg)
-{
-    return ((const struct row_pairs *)arg)->n;
-}
-
 static void add_clause(void *arg, int depth, struct slice source, const char *value)
 {
     struct str *s = arg;
@@ -196,7 +178,7 @@ static void explain(struct call *c, const struct rule_program *p, struct rule_te
 {
     static const char *const verdicts[] = {"no match", "match", "error"};
     struct err e = {0};
-    struct rule_tags tags = {get_tag, count_tags, &t->tags};
+    struct rule_tags tags = config_rule_tags(&t->tags);
     struct str *s = &c->reply->body;
     str_puts(s, "{\"clauses\":[");
     enum rule_verdict v = rules_explain(p, &tags, scratch, add_clause, s, &e);

@@ -5,7 +5,6 @@
  */
 #include "decide_priv.h"
 
-#include <strings.h>
 
 #define ERROR_TEXT 120 /* of a failed rule, in the record */
 
@@ -29,23 +28,6 @@ bool fanout_is_task(const char *done)
 
 /* ---- evaluation ---- */
 
-static const char *tag_get(void *arg, const char *name, bool any_case)
-{
-    const struct row_pairs *tags = arg;
-    for (size_t i = 0; i < tags->n; i++)
-        if (strcmp(tags->items[i].name, name) == 0)
-            return tags->items[i].value;
-    for (size_t i = 0; any_case && i < tags->n; i++)
-        if (strcasecmp(tags->items[i].name, name) == 0)
-            return tags->items[i].value;
-    return NULL;
-}
-
-static size_t tag_count(void *arg)
-{
-    return ((const struct row_pairs *)arg)->n;
-}
-
 static void add_pair(struct row_pairs *pairs, const char *name, const char *value)
 {
     pairs->items[pairs->n++] = (struct row_pair){name, value};
@@ -55,7 +37,7 @@ static bool matches(struct fanout *f, const struct fanout_input *in, const struc
                     struct arena *a)
 {
     struct row_pairs tags = in->tags;
-    struct rule_tags access = {tag_get, tag_count, &tags};
+    struct rule_tags access = config_rule_tags(&tags);
     struct err why;
     err_clear(&why);
     if (!rule->program)
@@ -114,7 +96,8 @@ static struct fired evaluate(struct fanout *f, const struct fanout_input *in, st
 static const char *patient_hash(const struct fanout_input *in, struct arena *a)
 {
     struct row_pairs tags = in->tags;
-    const char *patient = tag_get(&tags, "PatientID", false);
+    struct rule_tags access = config_rule_tags(&tags);
+    const char *patient = access.get(access.arg, "PatientID", false);
     if (!patient || !*patient)
         patient = in->decided->study;
     char hash[HASH_ID_HEX];

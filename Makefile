@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc)
 WORKERS ?= 3
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
-.PHONY: help deps all run down test unit unit-programs scenarios lint bench benches fuzz fuzz-run check-trixie docs \
+.PHONY: help deps all run down test unit unit-programs scenarios soak soak-run lint bench benches fuzz fuzz-run check-trixie docs \
         compdb clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,12 @@ unit-%:
 scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
 	@$(PYTEST) $(if $(ONLY)$(K),,-n $(WORKERS) --dist loadfile) integration-tests/scenarios/$(ONLY) \
 	    $(if $(K),-k "$(K)")
+
+SOAK_SEEDS ?= 1000000
+soak: ## the simulators with SOAK_SEEDS=1000000 seeds each (release build)
+	@$(MAKE) VARIANT=release soak-run
+soak-run: $(SIM_TESTS)
+	@SEEDS=$(SOAK_SEEDS) UNIT_TIMEOUT=86400 common/build/run-units.sh $(SIM_TESTS)
 
 lint: ## rules of the tree: borders, lengths, forbidden calls, headers alone, generated files
 	@common/build/lint.sh

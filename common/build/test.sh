@@ -27,10 +27,19 @@ part "unit and simulation tests"
 make unit
 part "lint"
 counted common/build/lint.sh
-part "scenario tests"
+part "scenario tests, beside them the simulators with ${SOAK_SEEDS:=100000} seeds each"
+soak_log=$(mktemp)
+TEST_COUNTS=$soak_log.counts nice -n 19 make soak SOAK_SEEDS="$SOAK_SEEDS" >"$soak_log" 2>&1 &
+soak=$!
 before=$(wc -l <"$TEST_COUNTS")
 make scenarios
 [ "$(wc -l <"$TEST_COUNTS")" -gt "$before" ] || echo "0 1" >>"$TEST_COUNTS"
+
+part "simulators"
+wait "$soak"
+cat "$soak_log"
+cat "$soak_log.counts" >>"$TEST_COUNTS" 2>/dev/null || echo "0 1" >>"$TEST_COUNTS"
+rm -f "$soak_log" "$soak_log.counts"
 
 part "done"
 awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$TEST_COUNTS"

@@ -76,11 +76,6 @@ bool arena_failed(const struct arena *a)
     return a->failed;
 }
 
-size_t arena_used(const struct arena *a)
-{
-    return a->used;
-}
-
 void *arena_alloc(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2 || (a->cap && size > a->cap - a->used)) {

@@ -21,7 +21,6 @@ struct arena *arena_new(size_t cap_bytes); /* 0 = no cap */
 void arena_free(struct arena *a);          /* NULL is fine */
 void arena_reset(struct arena *a);         /* keeps the first block */
 bool arena_failed(const struct arena *a);
-size_t arena_used(const struct arena *a);
 
 void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned to 16 */
 char *arena_strdup(struct arena *a, const char *s);

@@ -39,11 +39,6 @@ const char *daemon_source(const struct daemon *d)
     return d->source;
 }
 
-const struct kafka_options *daemon_kafka(const struct daemon *d)
-{
-    return &d->kafka;
-}
-
 struct kafka_producer *daemon_producer(struct daemon *d)
 {
     return d->producer;

@@ -78,7 +78,6 @@ int daemon_main(const struct service *s, int argc, char **argv);
 const struct daemon_settings *daemon_settings(const struct daemon *d);
 const char *daemon_owner(const struct daemon *d);  /* "<service>-<instance>" */
 const char *daemon_source(const struct daemon *d); /* "/talaria/<site>/<service>/<instance>" */
-const struct kafka_options *daemon_kafka(const struct daemon *d); /* for handles of one's own */
 struct kafka_producer *daemon_producer(struct daemon *d);
 struct objstore *daemon_store(struct daemon *d);
 bool daemon_stopping(const struct daemon *d);

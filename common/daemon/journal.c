@@ -35,14 +35,8 @@ static int append_claim(struct runner *r, struct slot *s, struct err *e)
     ev.claim.owner = r->daemon->owner;
     int result = outputs_event(&out, r->stage->journal, s->partition, r->daemon->owner, &ev, -1, e);
     if (!result) {
-        const struct output_record *x = &out.records.items[0];
-        struct kafka_message m = {.topic = r->journal,
-                                  .partition = s->partition,
-                                  .key = slice_of(x->key),
-                                  .value = str_slice(&x->value),
-                                  .n_headers = x->n_headers};
-        for (size_t i = 0; i < x->n_headers; i++)
-            m.headers[i] = (struct kafka_header){x->headers[i].name, slice_of(x->headers[i].value)};
+        struct kafka_message m;
+        write_message(&m, &out.records.items[0], r->journal);
         result = kafka_produce_wait(r->daemon->producer, &m, CLAIM_MS, &ack, e);
     }
     outputs_free(&out);

@@ -127,17 +127,7 @@ void stage_failpoints(const struct stage *s, void (*fn)(const char *name, void *
 
 int runner_failpoint(struct runner *r, const char *where, struct err *e)
 {
-#if FAILPOINTS
-    char name[96];
-    snprintf(name, sizeof name, "%s.%s", r->stage->name, where);
-    int injected = failpoint_named(name);
-    if (injected)
-        return err_errno(e, ERR_RETRY, injected, "failpoint %s", name);
-#endif
-    (void)r;
-    (void)where;
-    (void)e;
-    return 0;
+    return stage_failpoint(r->stage->name, where, e);
 }
 
 void runner_leave(struct runner *r, const struct err *e)

@@ -93,6 +93,17 @@ static int wait_landed(struct flight *f, int64_t until, struct err *e)
     return r;
 }
 
+void write_message(struct kafka_message *m, const struct output_record *r, const char *topic)
+{
+    *m = (struct kafka_message){.topic = topic,
+                                .partition = r->partition,
+                                .key = slice_of(r->key),
+                                .value = str_slice(&r->value),
+                                .n_headers = r->n_headers};
+    for (size_t i = 0; i < r->n_headers; i++)
+        m->headers[i] = (struct kafka_header){r->headers[i].name, slice_of(r->headers[i].value)};
+}
+
 static int write_records(struct daemon *d, const struct outputs *o, struct err *e)
 {
     struct flight *f = flight_new();
@@ -101,14 +112,8 @@ static int write_records(struct daemon *d, const struct outputs *o, struct err *
     for (size_t i = 0; i < o->records.n && !r; i++) {
         const struct output_record *out = &o->records.items[i];
         char topic[TOPIC_NAME];
-        struct kafka_message m = {.topic = topics_name(topic, d->settings->site, out->noun),
-                                  .partition = out->partition,
-                                  .key = slice_of(out->key),
-                                  .value = str_slice(&out->value),
-                                  .n_headers = out->n_headers};
-        for (size_t k = 0; k < out->n_headers; k++)
-            m.headers[k] =
-                (struct kafka_header){out->headers[k].name, slice_of(out->headers[k].value)};
+        struct kafka_message m;
+        write_message(&m, out, topics_name(topic, d->settings->site, out->noun));
         r = produce_one(d, f, &m, until, e);
     }
     struct err late = {0};
@@ -131,7 +136,7 @@ static int write_objects(struct daemon *d, const struct outputs *o, struct err *
 }
 
 /* A failpoint of a stage: its name is made at run time. */
-static int stage_failpoint(const char *stage, const char *where, struct err *e)
+int stage_failpoint(const char *stage, const char *where, struct err *e)
 {
 #if FAILPOINTS
     char name[96];

@@ -91,6 +91,27 @@ rd_kafka_conf_t *kafka_conf(const struct kafka_options *o, struct err *e)
     return conf;
 }
 
+rd_kafka_conf_t *kafka_reading_conf(const struct kafka_options *o, struct err *e)
+{
+    static const struct kafka_setting s[] = {
+        {"enable.auto.commit", "false", false},
+        {"enable.auto.offset.store", "false", false},
+        {"auto.offset.reset", "error", false},
+        {"enable.partition.eof", "true", false},
+        {"isolation.level", "read_uncommitted", false},
+        {"fetch.message.max.bytes", "262144", false},
+        {"fetch.max.bytes", "2097152", false},
+        {"fetch.error.backoff.ms", "20", false},
+        {"fetch.queue.backoff.ms", "5", true},
+    };
+    rd_kafka_conf_t *conf = kafka_conf(o, e);
+    if (conf && kafka_conf_add(conf, s, ARRAY_LEN(s), e)) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    return conf;
+}
+
 rd_kafka_t *kafka_handle(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *e)
 {
     sigset_t all, old;

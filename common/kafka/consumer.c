@@ -224,24 +224,15 @@ static rd_kafka_conf_t *consumer_conf(const struct kafka_options *o, const struc
         {"session.timeout.ms", session, false},
         {"heartbeat.interval.ms", heartbeat, false},
         {"partition.assignment.strategy", "range", false},
-        {"enable.auto.commit", "false", false},
-        {"enable.auto.offset.store", "false", false},
-        {"auto.offset.reset", "error", false},
-        {"enable.partition.eof", "true", false},
-        {"isolation.level", "read_uncommitted", false},
         {"coordinator.query.interval.ms", "1000", false},
         {"fetch.wait.max.ms", wait, false},
         {"fetch.min.bytes", g->gather_ms ? "262144" : "1", false},
-        /* a full queue is looked at again only after a second (librdkafka before 2.2): a stage that gathers has one
-         * that a replay hardly fills, the others small ones */
+        /* a full queue is looked at again only after a second (librdkafka before 2.2): a stage that
+         * gathers has one that a replay hardly fills, the others small ones */
         {"queued.min.messages", g->gather_ms ? "20000" : "2000", false},
         {"queued.max.messages.kbytes", g->gather_ms ? "65536" : "2048", false},
-        {"fetch.message.max.bytes", "262144", false},
-        {"fetch.max.bytes", "2097152", false},
-        {"fetch.error.backoff.ms", "20", false},
-        {"fetch.queue.backoff.ms", "5", true},
     };
-    rd_kafka_conf_t *conf = kafka_conf(o, e);
+    rd_kafka_conf_t *conf = kafka_reading_conf(o, e);
     if (conf && kafka_conf_add(conf, s, ARRAY_LEN(s), e)) {
         rd_kafka_conf_destroy(conf);
         return NULL;

@@ -19,6 +19,9 @@ struct kafka_setting {
 
 /* A configuration with what all handles have in common; NULL and e. */
 rd_kafka_conf_t *kafka_conf(const struct kafka_options *o, struct err *e);
+/* The same with what everything that reads has in common: no commits but our own, an offset out of
+ * range is an error, ends are told, small fetches. */
+rd_kafka_conf_t *kafka_reading_conf(const struct kafka_options *o, struct err *e);
 int kafka_conf_add(rd_kafka_conf_t *conf, const struct kafka_setting *s, size_t n,
                    struct err *e) MUST_CHECK;
 /* Takes conf over (also on failure). Its threads are born with all signals blocked. */

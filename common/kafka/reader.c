@@ -38,20 +38,11 @@ static rd_kafka_conf_t *reader_conf(const struct kafka_options *o, struct err *e
     snprintf(wait, sizeof wait, "%d", o->fetch_wait_ms ? o->fetch_wait_ms : FETCH_WAIT_MS);
     const struct kafka_setting s[] = {
         {"auto.commit.enable", "false", false},
-        {"enable.auto.commit", "false", false},
-        {"enable.auto.offset.store", "false", false},
-        {"auto.offset.reset", "error", false},
-        {"enable.partition.eof", "true", false},
-        {"isolation.level", "read_uncommitted", false},
         {"fetch.wait.max.ms", wait, false},
         {"queued.min.messages", "2000", false},
         {"queued.max.messages.kbytes", "1024", false},
-        {"fetch.message.max.bytes", "262144", false},
-        {"fetch.max.bytes", "2097152", false},
-        {"fetch.error.backoff.ms", "20", false},
-        {"fetch.queue.backoff.ms", "5", true},
     };
-    rd_kafka_conf_t *conf = kafka_conf(o, e);
+    rd_kafka_conf_t *conf = kafka_reading_conf(o, e);
     if (conf && kafka_conf_add(conf, s, ARRAY_LEN(s), e)) {
         rd_kafka_conf_destroy(conf);
         return NULL;

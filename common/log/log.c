@@ -24,11 +24,6 @@ void log_setup(const char *service, const char *instance, enum log_level level)
     config.level = level;
 }
 
-void log_set_level(enum log_level level)
-{
-    __atomic_store_n(&config.level, level, __ATOMIC_RELAXED);
-}
-
 /* True if the line may pass; *suppressed = lines left out since the last one. */
 static int limit_passes(struct log_limit *limit, int64_t *suppressed)
 {

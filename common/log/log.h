@@ -35,7 +35,6 @@ struct log_limit {
 };
 
 void log_setup(const char *service, const char *instance, enum log_level level);
-void log_set_level(enum log_level level);
 void log_emit(enum log_level level, struct log_limit *limit, const char *msg,
               const struct log_field *fields);
 

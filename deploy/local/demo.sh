@@ -24,7 +24,7 @@ if ! storescu -aet DEMO -aec TALARIA +sd 127.0.0.1 "$TALARIA_PORT_DICOM" "$folde
 fi
 say sent "$(printf 'by storescu as DEMO to TALARIA at 127.0.0.1:%s in %s s' "$TALARIA_PORT_DICOM" "$(seconds_since "$began")")"
 
-/usr/bin/python3 "$here/show.py" "http://127.0.0.1:$TALARIA_PORT_WEB" "$study" ||
+TALARIA_GATEWAY=http://127.0.0.1:$TALARIA_PORT_WEB "$root/bin/talaria" study "$study" --wait 90 ||
     die "the study did not come to its end" "States: deploy/local/status.sh" \
         "Logs: bin/talaria logs, or $var/log/{receiver,router,dispatcher,bookkeeper,cleaner,gateway}/current"
 

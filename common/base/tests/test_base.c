@@ -1,4 +1,4 @@
-/* Errors, strings, arenas, ids, hashes, clocks, queue. */
+/* Errors, strings, arenas, ids, hashes, clocks, files. */
 #include "testkit/testkit.h"
 
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/id.h"
-#include "base/queue.h"
 #include "base/str.h"
 #include "base/vec.h"
 
@@ -128,22 +127,6 @@ static void times_survive_text(void **state)
     assert_int_equal(clock_parse_rfc3339(NULL), -1);
 }
 
-static void a_queue_is_bounded_and_closes(void **state)
-{
-    (void)state;
-    struct queue *q = queue_new(2);
-    int a, b;
-    assert_true(queue_push(q, &a, 0));
-    assert_true(queue_push(q, &b, 0));
-    assert_false(queue_push(q, &a, 1));
-    assert_ptr_equal(queue_pop(q, 0), &a);
-    queue_close(q);
-    assert_false(queue_push(q, &a, 0));
-    assert_ptr_equal(queue_pop(q, 0), &b);
-    assert_null(queue_pop(q, 1000));
-    queue_free(q);
-}
-
 static void a_file_is_replaced_whole_and_read_bounded(void **state)
 {
     (void)state;
@@ -174,7 +157,6 @@ int main(void)
         cmocka_unit_test(hash_ids_are_length_prefixed),
         cmocka_unit_test(ids_have_their_form),
         cmocka_unit_test(times_survive_text),
-        cmocka_unit_test(a_queue_is_bounded_and_closes),
         cmocka_unit_test(a_file_is_replaced_whole_and_read_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from kit import pdu  # noqa: E402
 from kit.paths import BUILD, ROOT  # noqa: E402
 from kit.wait import TimedOut, pause, within  # noqa: E402
-from rig import table  # noqa: E402
+from rig import deletion, table  # noqa: E402
 from rig.engines import SERVICES, Engines, Missing, Orthanc, Site, Storescp, tool  # noqa: E402
 from rig.load import Idle, Sink, load, next_run, sender_rate, study_uid  # noqa: E402
 from rig.table import Row  # noqa: E402
@@ -46,7 +46,7 @@ class Bench:
         self.folder.mkdir(parents=True)
         self.rows = []
         self.engines = None
-        self.site = self.sink = self.ingest_site = None
+        self.site = self.sink = self.ingest_site = self.deletion_site = None
         self.warm = False
         self.site_is_up = False
 
@@ -276,6 +276,16 @@ class Bench:
             row.ours.append(self.o.sustained / (self.sink.seen()["at"] / 1000 - begin))
             say(f"received {got['perSecond']:,.0f}/s, delivered {row.ours[-1]:,.0f}/s")
 
+    # ---- deletion ----
+    def deletion(self, beside, alone):
+        """A site of its own: with its own topics nothing but this is in the ledger."""
+        if self.site:
+            self.site.stop()
+        site = self.deletion_site = Site("deletion", self.engines, self.folder / "deletion")
+        for name in ("bookkeeper", "gateway", "router", "dispatcher", "receiver"):
+            site.start(name)
+        deletion.measure(deletion.Deletion(site), self.o.deleted, self.o.seconds, self.runs(), say, beside, alone)
+
     # ---- replay ----
     def replay(self, row):
         """A bookkeeper without any position reads what the ingest runs left in Kafka."""
@@ -403,9 +413,13 @@ def measure(b):
     b.case("sustained", b.sustained,
            b.row("sustained receive → delivered, CT", "/s", target=300,
                  note="first byte sent to last one delivered, the grace included"))
-    if b.site:
-        b.site.stop()
-        b.sink.stop()
+    b.case("deletion", b.deletion,
+           b.row(f"ingest tiny × 16, all services, beside the deletion of {b.o.deleted:,}", "/s", ratio_target=0.5,
+                 peer_name="undisturbed"),
+           b.row("deletion with nothing beside it", "/s"))
+    for part in (b.deletion_site, b.site, b.sink):
+        if part:
+            part.stop()
     programs(b)
 
 
@@ -430,6 +444,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="of each case; the median counts (3)")
     parser.add_argument("--seconds", type=int, default=4, help="of one ingest run (4)")
     parser.add_argument("--sustained", type=int, default=2000, help="instances of one run of the whole path (2000)")
+    parser.add_argument("--deleted", type=int, default=100000, help="instances that the cleaner deletes (100000)")
     parser.add_argument("--grace", type=int, default=1, help="seconds a released series is waited for (1)")
     parser.add_argument("--only", help="cases whose name contains this expression")
     parser.add_argument("--keep", action="store_true", help="keep build/bench/run")
@@ -443,7 +458,7 @@ def main():
         b.engines.start()
         measure(b)
     finally:
-        for part in (b.site, b.ingest_site, b.sink, b.engines):
+        for part in (b.deletion_site, b.site, b.ingest_site, b.sink, b.engines):
             try:
                 if part:
                     part.stop()

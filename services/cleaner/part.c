@@ -134,12 +134,20 @@ static int clean_all(struct cleaner *c, struct err *e)
     return more < 0 ? -1 : clean_objects(&c->clean, mode, e);
 }
 
+/* The first scan after an outage may have much to delete: nobody waits for its end. */
+static void say_first(struct cleaner *c)
+{
+    if (!*c->why.text)
+        say(c, NULL);
+}
+
 static int scan(struct cleaner *c, struct err *e)
 {
     int mine = clean_enter(&c->clean, e);
     if (mine < 0)
         return -1;
     metric_set(&leads, mine);
+    say_first(c);
     if (!mine)
         return 0;
     int rc = watch_outbox(c, e);

@@ -111,7 +111,7 @@ class Site:
                 "store": f"file:{self.store}", "logLevel": "warn"}
         if name == "receiver":
             base.update(bind="127.0.0.1", port=self.dicom, associations=1024, associationsPerPeer=1024)
-        if name in ("bookkeeper", "gateway"):
+        if name in ("bookkeeper", "cleaner", "gateway"):
             base.update(database=self.engines.dsn(self.database))
         if name == "gateway":
             base.update(listen=f"127.0.0.1:{self.web}")

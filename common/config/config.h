@@ -105,6 +105,7 @@ struct config_step_settings {
 struct config_defaults {
     int64_t quiet_seconds;    /* 60 */
     int64_t grace_seconds;    /* 2, for completion release */
+    int64_t lost_seconds;     /* 180, for completion open-association */
     int64_t cap_seconds;      /* 86400 */
     int64_t cap_instances;    /* 50000 */
     int64_t keep_seconds;     /* 259200 */

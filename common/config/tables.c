@@ -140,6 +140,15 @@ static const struct row defaults_rows[] = {
      .unit = "seconds",
      .help =
          "How long a source with completion release is waited for after its associations ended."},
+    {.name = "lostSeconds",
+     .type = ROW_INT,
+     .offset = ROW(config_defaults, lost_seconds),
+     .def = "180",
+     .min = 1,
+     .max = DAY,
+     .unit = "seconds",
+     .help = "An association of a source with completion open-association counts as lost when its "
+             "receiver did not say for so long that it is open."},
     {.name = "capSeconds",
      .type = ROW_INT,
      .offset = ROW(config_defaults, cap_seconds),

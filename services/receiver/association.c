@@ -98,6 +98,16 @@ static void count_answer(struct association *a, uint16_t status, const struct er
                 LOG_ERR(why));
 }
 
+static void remember(struct association *a, const struct ingest_result *result)
+{
+    evidence_answered(a->evidence, result->study, result->series, result->announced);
+    if (!a->alive)
+        return;
+    pthread_mutex_lock(&a->receiver->lock);
+    alive_touch(a->alive, result->study);
+    pthread_mutex_unlock(&a->receiver->lock);
+}
+
 /* 0: go on with the association. */
 static int store(struct association *a, const struct dimse_command *cmd, struct err *e)
 {
@@ -129,7 +139,7 @@ static int store(struct association *a, const struct dimse_command *cmd, struct 
     metric_observe(&answer_seconds, (double)(clock_mono_ns() - started) / 1e9);
     count_answer(a, status, &why);
     if (r == 0 && status == STATUS_SUCCESS)
-        evidence_answered(a->evidence, result.study, result.series, result.announced);
+        remember(a, &result);
     return r;
 }
 
@@ -184,14 +194,26 @@ static void testify(struct association *a, enum event_association_outcome outcom
     outputs_free(&out);
 }
 
+static void set_alive(struct association *a, struct alive *alive)
+{
+    pthread_mutex_lock(&a->receiver->lock);
+    struct alive *before = a->alive;
+    a->alive = alive;
+    pthread_mutex_unlock(&a->receiver->lock);
+    alive_free(before);
+}
+
 static void run_admitted(struct association *a)
 {
     static const char *const outcomes[] = {"released", "aborted", "lost"};
     struct err e = {0};
     enum event_association_outcome outcome = ASSOCIATION_LOST;
     int64_t started = clock_mono_ms();
+    if (a->source->completion == COMPLETION_OPEN_ASSOCIATION)
+        set_alive(a, alive_new());
     if (negotiate(a, &e) == 0)
         outcome = converse(a, &e);
+    set_alive(a, NULL);
     metric_add(&ended, 1, outcomes[outcome]);
     testify(a, outcome);
     struct dimse_stats stats;

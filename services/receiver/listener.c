@@ -268,6 +268,8 @@ static int start(struct daemon *d, struct err *e)
         return -1;
     daemon_on_config(d, take_config, r);
     take_config(r);
+    if (receiver_beat_start(r, e))
+        return -1;
     return open_listeners(r, e);
 }
 
@@ -318,6 +320,7 @@ static void stop(struct daemon *d)
         if (!wait_ended(r, 30)) /* bounded by negotiate and Kafka time-outs; the process ends anyway */
             return;
     }
+    receiver_beat_stop(r);
     daemon_on_config(d, NULL, NULL);
     ingest_free(r->ingest);
     dimse_tls_free(r->tls);

@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "dimse/dimse.h"
 #include "ingest/ingest.h"
+#include "receiver/alive.h"
 #include "receiver/evidence.h"
 #include "receiver/settings.h"
 
@@ -20,7 +21,9 @@ struct receiver {
     struct dimse_limits limits;
     int listen_fd[LISTENERS]; /* plain, TLS; -1 = none */
     pthread_t accept_thread[LISTENERS];
-    volatile int draining;
+    volatile int draining, stopped;
+    pthread_t beat_thread;
+    bool beats;
     pthread_mutex_t lock;
     struct association *associations; /* running; under lock */
     unsigned n_associations;
@@ -40,10 +43,14 @@ struct association {
     const struct config_source *source;
     char id[ID_UUID];
     struct evidence *evidence;
+    struct alive *alive; /* NULL: its source does not want it; under receiver.lock */
 };
 
 /* association.c: the life of one association; frees it. */
 void *association_run(void *arg);
+/* beat.c */
+int receiver_beat_start(struct receiver *r, struct err *e) MUST_CHECK;
+void receiver_beat_stop(struct receiver *r);
 /* listener.c */
 extern const struct daemon_part receiver_listeners;
 void receiver_association_ended(struct association *a);

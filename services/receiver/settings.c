@@ -28,5 +28,6 @@ const struct row receiver_rows[] = {
     {"reserveBytes", ROW_INT, AT(reserve_bytes), 0, "1073741824", 0, INT64_C(1) << 50, .help = "Free space of the object store below which associations are rejected as transient.", .unit = "bytes"},
     {"announceMilliseconds", ROW_INT, AT(announce_ms), 0, "2000", 10, 60000, .help = "Time for Kafka's acknowledgement before the outbox is used.", .unit = "milliseconds"},
     {"drainSeconds", ROW_INT, AT(drain_seconds), 0, "10", 0, 3600, .help = "Time for running associations to end after TERM.", .unit = "seconds"},
+    {"aliveSeconds", ROW_INT, AT(alive_seconds), 0, "60", 1, 3600, .help = "How often an open association of a source with completion open-association is told to the router; less than half of the configuration's lostSeconds.", .unit = "seconds"},
 };
 const size_t receiver_rows_n = ARRAY_LEN(receiver_rows);

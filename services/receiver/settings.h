@@ -12,7 +12,7 @@ struct receiver_settings {
     int tls_verify; /* enum dimse_verify */
     int64_t associations, associations_per_peer, window;
     int64_t negotiate_seconds, idle_seconds, message_seconds, minimum_rate, message_bytes;
-    int64_t memory_bytes, stream_bytes, reserve_bytes, announce_ms, drain_seconds;
+    int64_t memory_bytes, stream_bytes, reserve_bytes, announce_ms, drain_seconds, alive_seconds;
 };
 
 extern const struct row receiver_rows[];

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "dicom/syntax.h"
 #include "dicom/uid.h"
+#include "receiver/alive.h"
 #include "receiver/evidence.h"
 #include "receiver/policy.h"
 
@@ -119,6 +120,62 @@ static void over_500_series_make_several_records(void **state)
     evidence_free(v);
 }
 
+static struct outputs alive_of(const struct alive *l)
+{
+    struct outputs out = {.source = "/talaria/test/receiver/1", .now_ms = 1};
+    struct event_source source = {"pacs", NULL, NULL};
+    struct err e = {0};
+    assert_int_equal(alive_records(l, "a1", &source, &out, &e), 0);
+    return out;
+}
+
+static void an_open_association_says_each_study_it_has_touched(void **state)
+{
+    (void)state;
+    struct alive *l = alive_new();
+    struct outputs out = alive_of(l);
+    assert_int_equal(out.records.n, 0); /* it has carried nothing */
+    alive_touch(l, "1.1");
+    alive_touch(l, "1.2");
+    alive_touch(l, "1.1");
+    outputs_free(&out);
+    out = alive_of(l);
+    assert_int_equal(out.records.n, 2);
+    assert_string_equal(out.records.items[0].key, "1.2");
+    assert_string_equal(out.records.items[1].key, "1.1");
+    struct arena *a = arena_new(0);
+    struct event ev;
+    struct err e = {0};
+    const struct str *text = &out.records.items[1].value;
+    assert_int_equal(event_decode(&ev, text->data, text->len, a, &e), 0);
+    assert_int_equal(ev.type, EVENT_ASSOCIATION_ALIVE);
+    assert_string_equal(ev.alive.association, "a1");
+    assert_int_equal(ev.alive.studies.n, 1);
+    assert_string_equal(ev.alive.studies.items[0], "1.1");
+    arena_free(a);
+    outputs_free(&out);
+    alive_free(l);
+}
+
+static void of_many_studies_the_latest_are_said(void **state)
+{
+    (void)state;
+    struct alive *l = alive_new();
+    alive_touch(l, "1.0");
+    for (int i = 1; i <= ALIVE_STUDIES; i++) {
+        char study[32];
+        snprintf(study, sizeof study, "1.%d", i);
+        alive_touch(l, study);
+        alive_touch(l, "1.0"); /* touched again and again: it stays */
+    }
+    struct outputs out = alive_of(l);
+    assert_int_equal(out.records.n, ALIVE_STUDIES);
+    assert_string_equal(out.records.items[0].key, "1.2");
+    assert_string_equal(out.records.items[ALIVE_STUDIES - 1].key, "1.0");
+    outputs_free(&out);
+    alive_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +184,8 @@ int main(void)
         cmocka_unit_test(evidence_is_one_record_per_study),
         cmocka_unit_test(an_association_that_used_the_outbox_testifies_nothing),
         cmocka_unit_test(over_500_series_make_several_records),
+        cmocka_unit_test(an_open_association_says_each_study_it_has_touched),
+        cmocka_unit_test(of_many_studies_the_latest_are_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

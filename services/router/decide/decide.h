@@ -21,8 +21,6 @@
 
 /* A timer that fires later than this found the log closed or nobody at work: it starts anew. */
 #define DECIDE_SLACK_MS 10000
-/* completion open-association: no association.alive for this long counts as lost. */
-#define DECIDE_ALIVE_MS 180000
 
 struct decide;
 

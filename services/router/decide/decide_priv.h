@@ -47,7 +47,7 @@ struct window {
 
     /* timers, log time */
     int64_t base; /* the quiet time counts from here */
-    int64_t quiet_ms, grace_ms, cap_at, cap_n;
+    int64_t quiet_ms, grace_ms, lost_ms, cap_at, cap_n;
     int64_t evidence_at; /* the associations prove it whole since then; -1: they do not */
     int64_t not_before;  /* the end of an open association */
     int64_t due;

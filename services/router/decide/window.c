@@ -96,6 +96,8 @@ static void source_settings(struct window *w, const struct config_snapshot *conf
         w->quiet_ms = quiet * 1000;
     if (grace * 1000 > w->grace_ms)
         w->grace_ms = grace * 1000;
+    if (config->defaults.lost_seconds * 1000 > w->lost_ms)
+        w->lost_ms = config->defaults.lost_seconds * 1000;
 }
 
 static struct carrier *carrier_take(struct window *w, const struct config_snapshot *config,
@@ -170,8 +172,8 @@ void window_schedule(struct decide *d, struct window *w)
     for (size_t i = 0; i < w->carriers.n; i++) {
         const struct carrier *c = &w->carriers.items[i];
         if (c->completion == COMPLETION_OPEN_ASSOCIATION && !c->ended &&
-            c->seen + DECIDE_ALIVE_MS > quiet)
-            quiet = c->seen + DECIDE_ALIVE_MS;
+            c->seen + w->lost_ms > quiet)
+            quiet = c->seen + w->lost_ms;
     }
     w->due = quiet;
     w->reason = REASON_QUIET;

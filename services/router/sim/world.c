@@ -207,6 +207,7 @@ void sim_config_init(struct sim_config *c, const char *revision)
     str_copy(c->snapshot.revision, sizeof c->snapshot.revision, revision);
     c->snapshot.defaults = (struct config_defaults){.quiet_seconds = 60,
                                                     .grace_seconds = 2,
+                                                    .lost_seconds = 180,
                                                     .cap_seconds = 86400,
                                                     .cap_instances = 50000,
                                                     .keep_seconds = 259200};

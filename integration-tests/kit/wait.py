@@ -26,6 +26,12 @@ def within(seconds, fn, *args, what=None, every=0.02):
         pause(every)
 
 
+def passed(seconds, what):
+    """Waits until so much time has gone by since now: the length of an outage, a sender's pause."""
+    began = time.monotonic()
+    within(seconds + 1, lambda: time.monotonic() - began >= seconds, what=what)
+
+
 def pause(seconds):
     """A short rest between two looks; no test calls this."""
     select.select([], [], [], seconds)

@@ -20,6 +20,7 @@ ELSEWHERE = {
     "receiver": {
         "receiver.outboxed": "test_outages.py: only while the broker is away",
         "receiver.drained": "test_outages.py",
+        "receiver.alive": "test_senders.py: only while an association is held open",
     },
     "router": {
         "objstore.renamed": "a manifest is written in one piece",

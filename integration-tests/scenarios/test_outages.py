@@ -7,16 +7,10 @@ import pytest
 
 from kit import compare, config, pdu, study
 from kit.senders import Exact, Instance, send_exactly, send_until_acknowledged
-from kit.wait import within
+from kit.wait import passed, within
 
 QUIET = 3
 SLACK = 10  # of a timer: what fires later than this found the log closed and starts anew (design.md §3)
-
-
-def passed(seconds, what):
-    """Waits until so much time has gone by since now: the length of an outage."""
-    began = time.monotonic()
-    within(seconds + 1, lambda: time.monotonic() - began >= seconds, what=what)
 
 
 # ---- the broker ----

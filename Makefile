@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc)
 WORKERS ?= 3
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
-.PHONY: help deps all run down test unit unit-programs scenarios soak soak-run lint bench benches fuzz fuzz-run check-trixie docs \
+.PHONY: help deps all run down test test-power unit unit-programs scenarios soak soak-run lint bench benches fuzz fuzz-run check-trixie docs \
         compdb clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,11 @@ unit-%:
 scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
 	@$(PYTEST) $(if $(ONLY)$(K),,-n $(WORKERS) --dist loadfile) integration-tests/scenarios/$(ONLY) \
 	    $(if $(K),-k "$(K)")
+
+CUTS ?= 20
+test-power: ## CUTS=20 power cuts under load, at random places (SEED= repeats a run); needs root and loop devices
+	@$(MAKE) -j$(JOBS) VARIANT=check all
+	@VARIANT=check CUTS=$(CUTS) $(PYTEST) -s integration-tests/long/test_power.py
 
 SOAK_SEEDS ?= 1000000
 soak: ## the simulators with SOAK_SEEDS=1000000 seeds each (release build)

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from kit import powercut
 from kit.engines import Kafka, Postgres, fresh
 from kit.paths import BIN, RUN
 from kit.site import Site
@@ -88,11 +89,11 @@ def _label(name):
 _count = 0
 
 
-def make_site(kafka, postgres, run_folder, request):
+def make_site(kafka, postgres, run_folder, request, disk=None):
     global _count
     _count += 1
     name = f"t{_count:03d}"
-    return Site(name, kafka, postgres, run_folder / f"{name}-{_label(request.node.name)}")
+    return Site(name, kafka, postgres, run_folder / f"{name}-{_label(request.node.name)}", disk)
 
 
 def finish_site(site, request):
@@ -122,6 +123,45 @@ def own_site(own_kafka, postgres, run_folder, request):
     site.create_topics()
     yield site
     finish_site(site, request)
+
+
+@pytest.fixture(scope="session")
+def power(run_folder):
+    """Skips where no file system can be shut down."""
+    reason = powercut.why_not(run_folder)
+    if reason:
+        pytest.skip(f"the power cannot be cut on this machine: {reason}")
+
+
+def _machine(run_folder, postgres, tmp_folder, request):
+    """A machine with a broker, a store, and (postgres: None) a database of its own on the disk that loses power."""
+    disk = powercut.Disk(tmp_folder)
+    own = None if postgres else Postgres(tmp_folder, disk.path).start()
+    kafka = Kafka(tmp_folder, disk.path).start()
+    try:
+        if own:
+            own.make_template()
+        site = make_site(kafka, own or postgres, run_folder, request, disk.path)
+        site.create_topics()
+        yield powercut.Machine(disk, kafka, own, site)
+        finish_site(site, request)
+    finally:
+        for process in (kafka.process, own and own.process):
+            if process:
+                powercut.kill(process)
+        disk.close()
+
+
+@pytest.fixture
+def machine(power, run_folder, postgres, tmp_folder, request):
+    """Broker and store lose power; the database is on another machine."""
+    yield from _machine(run_folder, postgres, tmp_folder, request)
+
+
+@pytest.fixture
+def whole_machine(power, run_folder, tmp_folder, request):
+    """Everything loses power, the database too."""
+    yield from _machine(run_folder, None, tmp_folder, request)
 
 
 def _failed(request):

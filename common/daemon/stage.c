@@ -545,7 +545,7 @@ static int assigned(void *arg, struct kafka_partition *parts, size_t n, struct e
         return batch_assigned(r, parts, n, e);
     for (size_t i = 0; i < n; i++) {
         if (parts[i].committed < 0)
-            return err_set(e, ERR_RETRY, 0, "%s [%d]: the group has no committed offset",
+            return err_set(e, ERR_RETRY, 0, "%s [%d]: no committed offset: talaria recover",
                            parts[i].topic, parts[i].partition);
         if (!runner_slot(r, parts[i].partition))
             *vec_push(&r->slots) = slot_new(r, parts, n, parts[i].partition);

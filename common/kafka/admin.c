@@ -298,15 +298,26 @@ static rd_kafka_t *group_handle(const struct kafka_options *o, const char *group
     return conf ? kafka_handle(RD_KAFKA_CONSUMER, conf, e) : NULL;
 }
 
-/* Leaves in list only what has no committed offset, with offset 0. */
+/* Only what has no committed offset. */
 static rd_kafka_topic_partition_list_t *without_offset(const rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_topic_partition_list_t *left = rd_kafka_topic_partition_list_new(list->cnt);
     for (int i = 0; i < list->cnt; i++)
         if (list->elems[i].offset < 0)
-            rd_kafka_topic_partition_list_add(left, list->elems[i].topic, list->elems[i].partition)
-                ->offset = 0;
+            rd_kafka_topic_partition_list_add(left, list->elems[i].topic, list->elems[i].partition);
     return left;
+}
+
+/* The start of each log: 0, or where retention has brought it. */
+static rd_kafka_resp_err_t find_starts(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t k = 0;
+    for (int i = 0; i < list->cnt && !k; i++) {
+        int64_t high;
+        k = rd_kafka_query_watermark_offsets(rk, list->elems[i].topic, list->elems[i].partition,
+                                             &list->elems[i].offset, &high, ADMIN_MS);
+    }
+    return k;
 }
 
 static rd_kafka_resp_err_t first_error(rd_kafka_resp_err_t k,
@@ -345,6 +356,8 @@ static rd_kafka_resp_err_t commit_missing(rd_kafka_t *rk, rd_kafka_topic_partiti
     for (;;) {
         rd_kafka_resp_err_t k = ask_committed(rk, list, until);
         rd_kafka_topic_partition_list_t *left = without_offset(list);
+        if (!k && left->cnt)
+            k = find_starts(rk, left);
         if (!k && left->cnt)
             k = first_error(rd_kafka_commit(rk, left, 0), left);
         rd_kafka_topic_partition_list_destroy(left);

@@ -99,7 +99,7 @@ static int start_reading(struct kafka_consumer *c, const struct kafka_partition 
     int r = 0;
     for (size_t i = 0; i < n && !r; i++) {
         if (parts[i].start < 0 && parts[i].start != KAFKA_START && !c->group.assign_only)
-            r = err_set(e, ERR_RETRY, 0, "%s [%d]: the group has no committed offset",
+            r = err_set(e, ERR_RETRY, 0, "%s [%d]: no committed offset: talaria recover",
                         parts[i].topic, parts[i].partition);
         rd_kafka_topic_partition_list_add(list, parts[i].topic, parts[i].partition)->offset =
             c->group.assign_only ? KAFKA_END : parts[i].start;

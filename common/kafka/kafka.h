@@ -190,7 +190,7 @@ struct kafka_topic {
 /* Creates what is missing in one request, waits until leaders are visible. Existing is fine. */
 int kafka_create_topics(const struct kafka_options *o, const struct kafka_topic *t, size_t n,
                         int64_t wait_ms, struct err *e) MUST_CHECK;
-/* Commits offset 0 for every partition of topic in group, where nothing is committed. */
+/* Commits the log's start for every partition of topic in group, where nothing is committed. */
 int kafka_commit_start(const struct kafka_options *o, const char *group, const char *topic,
                        int32_t partitions, struct err *e) MUST_CHECK;
 /* The committed offset of a group (-1: none), from outside; for tools and tests. */

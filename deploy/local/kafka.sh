@@ -17,6 +17,8 @@ if [ ! -s "$dir/data/meta.properties" ]; then
 fi
 
 # broker.*: back in 4–6 s after kill -9 instead of 14. The dedupe buffer fits the small heap.
+# log.flush: every record is on disk before it is acknowledged, also those of topics that are not ours (a group's
+# committed offsets); `instance` says otherwise for itself.
 # log.*.ms: short checks, so that a test sees retention work. Topics bring their own policies.
 cat >"$dir/server.properties" <<END
 process.roles=broker,controller
@@ -42,6 +44,7 @@ transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 message.max.bytes=1048576
+log.flush.interval.messages=1
 log.cleaner.dedupe.buffer.size=2097152
 log.segment.bytes=67108864
 log.index.size.max.bytes=1048576

@@ -9,16 +9,18 @@ import psycopg2
 
 from kit.paths import LOCAL, ROOT
 from kit.ports import free_port
+from kit.powercut import unmount_below
 from kit.process import Process
 from kit.wait import within
 
 
 class Kafka:
-    def __init__(self, folder):
+    def __init__(self, folder, disk=None):
+        """disk: where its data lie, if not in the folder as well."""
         self.folder = folder
         self.port, self.controller = free_port(), free_port()
         self.brokers = f"127.0.0.1:{self.port}"
-        self.process = Process("kafka", [LOCAL / "kafka.sh", folder / "kafka", self.port,
+        self.process = Process("kafka", [LOCAL / "kafka.sh", (disk or folder) / "kafka", self.port,
                                          self.controller], folder,
                                env={"TALARIA_KAFKA_QUICK": "1"})
 
@@ -52,6 +54,23 @@ class Kafka:
         assert rd.rd_kafka_flush(producer, 60000) == 0
         rd.rd_kafka_destroy(producer)
 
+    def ends(self, topic, partitions=2):
+        """The next offset of each partition."""
+        rd, p = ctypes.CDLL("librdkafka.so.1"), ctypes.c_void_p
+        rd.rd_kafka_conf_new.restype = rd.rd_kafka_new.restype = p
+        text, conf = ctypes.create_string_buffer(512), p(rd.rd_kafka_conf_new())
+        for name, value in ((b"bootstrap.servers", self.brokers.encode()), (b"log_level", b"0")):
+            rd.rd_kafka_conf_set(conf, name, value, text, 512)
+        client, ends = p(rd.rd_kafka_new(0, conf, text, 512)), []
+        for n in range(partitions):
+            low, high = ctypes.c_int64(), ctypes.c_int64()
+            error = rd.rd_kafka_query_watermark_offsets(client, topic.encode(), ctypes.c_int32(n),
+                                                        ctypes.byref(low), ctypes.byref(high), ctypes.c_int(10000))
+            ends.append(high.value if error == 0 else None)
+        rd.rd_kafka_destroy(client)
+        assert None not in ends, "the broker does not say"
+        return ends
+
     def kill(self):
         self.process.kill()
 
@@ -60,19 +79,19 @@ class Kafka:
 
 
 class Postgres:
-    """Not durable: a test never pulls the plug of the database's machine."""
+    """Not durable unless it lies on a disk of its own: only there a test pulls the plug."""
 
     OPTIONS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off"
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, disk=None):
+        self.folder, self.data = folder, (disk or folder) / "postgres"
         self.port = free_port()
-        self.process = Process("postgres", [LOCAL / "postgres.sh", folder / "postgres", self.port],
-                               folder, {"TALARIA_POSTGRES_OPTIONS": self.OPTIONS})
+        self.process = Process("postgres", [LOCAL / "postgres.sh", self.data, self.port],
+                               folder, {} if disk else {"TALARIA_POSTGRES_OPTIONS": self.OPTIONS})
 
     def dsn(self, database):
         return (f"host=127.0.0.1 port={self.port} user=talaria dbname={database} "
-                f"passfile={self.folder}/postgres/pgpass")
+                f"passfile={self.data}/pgpass")
 
     def connect(self, database="postgres"):
         connection = psycopg2.connect(self.dsn(database), connect_timeout=5)
@@ -130,6 +149,7 @@ class Postgres:
 
 def fresh(folder):
     """An empty folder; what an earlier session left is removed."""
+    unmount_below(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -90,6 +90,11 @@ class Process:
     def thaw(self):
         self.signal(signal.SIGCONT)
 
+    def halted(self):
+        """Somebody, perhaps itself, has stopped it."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
     def restart(self, **env):
         self.stop()
         return self.start(**env)

@@ -87,9 +87,10 @@ def send_exactly(port, paths, **options):
     return statuses
 
 
-def send_until_acknowledged(port, paths, seconds=30, between=None, **options):
+def send_until_acknowledged(port, paths, seconds=30, between=None, answered=None, **options):
     """A sender that repeats, as modalities do: what was not answered 0000 is sent again over a new
-    association, until all is. between: called after each loss. The number of sends in all."""
+    association, until all is. between: called after each loss; answered: after each 0000. The number of sends
+    in all."""
     waiting, sends = [Instance(p) for p in paths], 0
 
     def some():
@@ -100,6 +101,8 @@ def send_until_acknowledged(port, paths, seconds=30, between=None, **options):
                 sends += 1
                 assert association.store(waiting[0]) == 0
                 waiting.pop(0)
+                if answered:
+                    answered()
             association.release()
         finally:
             association.close()

@@ -20,10 +20,11 @@ ALL = ("receiver", "router", "dispatcher", "bookkeeper", "gateway")
 
 
 class Site:
-    def __init__(self, name, kafka, postgres, folder):
+    def __init__(self, name, kafka, postgres, folder, disk=None):
+        """disk: where the store lies, if not in the folder."""
         self.name, self.kafka, self.postgres, self.folder = name, kafka, postgres, folder
         self.database = f"site_{name}"
-        self.store = folder / "store"
+        self.store = (disk or folder) / "store"
         self.dicom, self.web = free_port(), free_port()
         self.services, self.others = {}, []
         self.closing, self.supervisor = threading.Event(), None
@@ -175,6 +176,11 @@ class Site:
             self._connection.close()  # the server went away: the next query connects anew
             raise
 
+    def disconnect(self):
+        """The next query connects anew."""
+        if self._connection is not None:
+            self._connection.close()
+
     def value(self, sql, *values):
         """The one value of a query."""
         rows = self.query(sql, *values)
@@ -238,7 +244,6 @@ class Site:
                 complaints.append(f"{service.name}: {service.complaint()}\n{service.tail(60)}")
         for other in self.others:
             other.stop()
-        if self._connection is not None:
-            self._connection.close()
+        self.disconnect()
         self.postgres.drop(self.database)
         return complaints

@@ -16,9 +16,10 @@ struct step {
 
 /* The padding stands before the store is looked at: what a receiver announces later comes after it. */
 static const struct step steps[] = {
-    {"committed offsets", recover_commits}, {"decisions", recover_decisions},
-    {"configuration", recover_config},      {"padding", recover_pad},
-    {"manifests", recover_receipts},        {"announcing", recover_announce},
+    {"lost offsets", recover_starts},   {"committed offsets", recover_commits},
+    {"decisions", recover_decisions},   {"configuration", recover_config},
+    {"padding", recover_pad},           {"manifests", recover_receipts},
+    {"announcing", recover_announce},
 };
 
 static void prepare(struct recover *r, struct recover_topic *t, const char *noun)

@@ -39,6 +39,8 @@ struct recover {
 };
 
 void recover_named(struct recover_topic *t, int32_t partition, int64_t offset);
+/* A group that has lost its offsets begins at the log's start: an older floor is harmless. */
+int recover_starts(struct recover *r, struct err *e) MUST_CHECK;
 /* What committed metadata and offsets name. */
 int recover_commits(struct recover *r, struct err *e) MUST_CHECK;
 /* What decisions name, and their manifests. */

@@ -153,6 +153,24 @@ int recover_commits(struct recover *r, struct err *e)
     return 0;
 }
 
+int recover_starts(struct recover *r, struct err *e)
+{
+    size_t n;
+    const struct topic_spec *specs = topics_all(&n);
+    char group[TOPIC_NAME], topic[TOPIC_NAME];
+    for (size_t i = 0; i < n; i++) {
+        int32_t parts = kafka_partitions(r->producer, topics_name(topic, r->site, specs[i].noun), e);
+        if (parts < 0)
+            return -1;
+        for (size_t g = 0; g < specs[i].groups.n; g++)
+            if (kafka_commit_start(&r->options,
+                                   topics_group(group, r->site, specs[i].groups.items[g]), topic,
+                                   parts, e))
+                return -1;
+    }
+    return 0;
+}
+
 struct fold {
     struct recover *recover;
     int32_t partition;

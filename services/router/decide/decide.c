@@ -8,6 +8,7 @@ struct decide *decide_new(const struct decide_setup *setup)
     d->site = mem_strdup(setup->site);
     d->owner = mem_strdup(setup->owner);
     d->next_due = INT64_MAX;
+    d->seen = INT64_MAX;
     d->named = -1;
     d->scratch = arena_new(0);
     return d;
@@ -85,11 +86,11 @@ static void closer_push(struct decide *d, struct window *w, int reason)
 }
 
 /* The cap is a bound, not a guess about the sender: it never starts anew. */
-static void fire(struct decide *d, struct window *w, int64_t now)
+static void fire(struct decide *d, struct window *w, int64_t now, bool gap)
 {
     if (w->full || now > w->cap_at)
         closer_push(d, w, REASON_CAP);
-    else if (now > w->due + DECIDE_SLACK_MS)
+    else if (gap && now + DECIDE_SOON_MS > w->due)
         window_restart(d, w, now);
     else if (now > w->due)
         closer_push(d, w, w->reason);
@@ -113,11 +114,13 @@ static void find_next_due(struct decide *d)
 
 static void collect_timers(struct decide *d, int64_t now)
 {
-    if (now <= d->next_due)
+    bool gap = d->seen < now && now - d->seen > DECIDE_GAP_MS;
+    int64_t until = gap ? now + DECIDE_SOON_MS : now;
+    if (until <= d->next_due)
         return;
     for (struct window *w = d->open; w; w = w->hh.next)
-        if (now > earliest(w))
-            fire(d, w, now);
+        if (until > earliest(w))
+            fire(d, w, now, gap);
     find_next_due(d);
 }
 
@@ -288,15 +291,23 @@ enum decide_verdict decide_record(struct decide *d, const struct config_snapshot
         apply(d, config, in, &ev, d->closers.n, out);
     if (d->closers.n)
         find_next_due(d);
+    d->seen = in->timestamp;
     return DECIDE_DONE;
+}
+
+static bool tick_is_due(const struct decide *d, int64_t log_now)
+{
+    bool silent = log_now > d->seen && log_now - d->seen >= DECIDE_PULSE_MS;
+    return log_now > d->next_due ||
+           (silent && log_now + DECIDE_SOON_MS + DECIDE_GAP_MS > d->next_due);
 }
 
 void decide_tick(struct decide *d, int64_t log_now, bool caught_up, struct outputs *out)
 {
-    if (!caught_up || d->tick_in_flight || log_now <= d->next_due)
+    if (!caught_up || d->tick_in_flight || !tick_is_due(d, log_now))
         return;
     find_next_due(d); /* instances have moved it since */
-    if (log_now <= d->next_due)
+    if (!tick_is_due(d, log_now))
         return;
     struct event ev = {.type = EVENT_TICK, .subject = "tick", .claim = {.owner = d->owner}};
     struct err e;

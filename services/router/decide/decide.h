@@ -19,8 +19,12 @@
 #include "event/event.h"
 #include "event/outputs.h"
 
-/* A timer that fires later than this found the log closed or nobody at work: it starts anew. */
-#define DECIDE_SLACK_MS 10000
+/* A record that comes so long after the one before it found the log closed, or nobody at work: every
+ * timer that is due by then, or soon, starts anew (docs/decisions/0004-an-open-log.md). So that a log which
+ * is open shows it, the owner appends a tick after each second of silence while a timer is soon due. */
+#define DECIDE_GAP_MS   4000
+#define DECIDE_PULSE_MS 1000
+#define DECIDE_SOON_MS  15000 /* the receivers' outbox needs a while to come after an outage */
 
 struct decide;
 
@@ -74,8 +78,8 @@ void decide_leave_out(struct decide *d, const struct decide_input *in);
 /* The highest offset that a valid decision names, and the receipt there; NULL: none. */
 const char *decide_named(const struct decide *d, int64_t *offset);
 
-/* Appends a tick to instance[p] when, by log_now, a timer should be due and no record has shown it.
- */
+/* Appends a tick to instance[p] when, by log_now, a timer should be due and no record has shown it, or
+ * when one is soon due and nothing has shown that the log is open. */
 void decide_tick(struct decide *d, int64_t log_now, bool caught_up, struct outputs *out);
 
 /* The oldest offset still needed: the first of every window whose decision was not read back valid.

@@ -94,6 +94,7 @@ struct decide {
     int64_t named; /* highest last of a valid decision; -1 */
     char *named_receipt;
     int64_t next_due; /* lower bound of all timers */
+    int64_t seen;     /* log time of the newest record; INT64_MAX: none yet */
     bool tick_in_flight;
     struct decide_stats stats;
     VEC(struct closer) closers;

@@ -69,7 +69,7 @@ static int64_t newest(const struct sim *s, const struct event_series_decided *d)
 }
 
 /* The record at which the quiet time of a window must have ended: the first that is past it, unless
- * it is so late that the time starts anew. */
+ * the log was closed, or nobody at work, shortly before: then the time starts anew. */
 static int64_t quiet_end(const struct sim *s, const struct event_series_decided *d)
 {
     const struct sim_log *log = &s->world.logs[SIM_INSTANCE];
@@ -77,11 +77,11 @@ static int64_t quiet_end(const struct sim *s, const struct event_series_decided 
     int64_t base = 0;
     for (int64_t i = d->window->first; i < (int64_t)log->records.n; i++) {
         const struct sim_record *r = &log->records.items[i];
-        if (base && r->timestamp > base + SIM_QUIET_MS) {
-            if (r->timestamp <= base + SIM_QUIET_MS + DECIDE_SLACK_MS)
-                return r->timestamp;
-            base = r->timestamp; /* nobody was at work: anew */
-        }
+        bool gap = base && r->timestamp - r[-1].timestamp > DECIDE_GAP_MS;
+        if (gap && r->timestamp + DECIDE_SOON_MS > base + SIM_QUIET_MS)
+            base = r->timestamp;
+        else if (base && r->timestamp > base + SIM_QUIET_MS)
+            return r->timestamp;
         if (r->type != EVENT_INSTANCE_STORED || strcmp(r->series, d->series) != 0)
             continue;
         int n = receipt_of(r);

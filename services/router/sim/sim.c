@@ -257,6 +257,11 @@ static void owner_tick_step(struct sim *s, int n)
     o->busy = true;
 }
 
+static bool owner_caught_up(const struct sim *s, int n)
+{
+    return s->owners[n].input_at >= s->world.logs[SIM_INSTANCE].records.n;
+}
+
 static void owner_step(struct sim *s, int n)
 {
     struct owner *o = &s->owners[n];
@@ -273,10 +278,11 @@ static void owner_step(struct sim *s, int n)
         break;
     case 2:
     case 3:
-        owner_input_step(s, n);
-        break;
     case 4:
-        owner_tick_step(s, n);
+        if (owner_caught_up(s, n))
+            owner_tick_step(s, n);
+        else
+            owner_input_step(s, n);
         break;
     default:
         owner_commit(s, n);

@@ -16,6 +16,7 @@ struct desk {
     size_t handled, read; /* positions in instance and decision */
     bool hold;            /* do not read back */
     bool unreadable;      /* known_receipts fails */
+    bool away;            /* nobody is at work while time passes */
     int64_t claim;
 };
 
@@ -104,11 +105,25 @@ static inline void desk_run(struct desk *k)
             return;
 }
 
-/* Log time in seconds after the start; handles what lies before it. */
+/* Appends a tick if the owner wants to. */
+static inline void desk_pulse(struct desk *k)
+{
+    decide_tick(k->decide, k->world.now, true, &k->out);
+    world_write(&k->world, &k->out);
+}
+
+/* Log time in seconds after the start; handles what lies before it. On the way the owner is at work,
+ * unless it is away (or the log closed). */
 static inline void desk_at(struct desk *k, double seconds)
 {
+    int64_t until = k->start + (int64_t)(seconds * 1000);
     desk_run(k);
-    k->world.now = k->start + (int64_t)(seconds * 1000);
+    while (!k->away && k->world.now + 1000 < until) {
+        k->world.now += 1000;
+        desk_pulse(k);
+        desk_run(k);
+    }
+    k->world.now = until;
 }
 
 static inline void desk_instance(struct desk *k, const struct sim_instance *i)
@@ -117,16 +132,14 @@ static inline void desk_instance(struct desk *k, const struct sim_instance *i)
     desk_run(k);
 }
 
-/* The owner's clock says it is so late. Returns whether a tick was written. */
+/* The owner's clock says it is so late. Returns whether something was decided then. */
 static inline bool desk_tick(struct desk *k, double seconds)
 {
-    size_t before = k->world.logs[SIM_INSTANCE].records.n;
     desk_at(k, seconds);
-    decide_tick(k->decide, k->world.now, true, &k->out);
-    world_write(&k->world, &k->out);
-    bool ticked = k->world.logs[SIM_INSTANCE].records.n > before;
+    size_t before = k->world.logs[SIM_DECISION].records.n;
+    desk_pulse(k);
     desk_run(k);
-    return ticked;
+    return k->world.logs[SIM_DECISION].records.n > before;
 }
 
 /* Decision number i of the log, decoded; NULL if there are not so many. */

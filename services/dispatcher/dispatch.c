@@ -256,7 +256,7 @@ static uint8_t still_open(uint8_t state, int64_t status)
     if (status == 0)
         return state | MEMBER_UNKNOWN;
     bool last = status <= UINT16_MAX && status_class((uint16_t)status) == STATUS_ONCE_MORE;
-    return last ? state | MEMBER_TRIED : state;
+    return state | MEMBER_REFUSED | (last ? MEMBER_TRIED : 0);
 }
 
 static void progress(struct delivery *x, const struct event_delivery_progress *p)
@@ -264,6 +264,8 @@ static void progress(struct delivery *x, const struct event_delivery_progress *p
     if (p->attempt > x->begun) {
         x->begun = p->attempt;
         x->lost++; /* until it says something */
+        for (int64_t i = 0; i < x->members; i++)
+            x->states[i] &= (uint8_t)~MEMBER_REFUSED;
     }
     if (p->outcomes.n > 0)
         x->lost = 0;
@@ -368,15 +370,17 @@ void dispatch_journal(struct dispatch *d, const struct event *ev, int64_t offset
 }
 
 /* Members are sent in order and recorded in batches: of an attempt that died, those after the last
- * recorded ones may have been sent. */
+ * recorded one may have been sent. Where one before it has no answer, members travel in several
+ * associations, each in order: those passed over may have been sent, too. */
 static void mark_unknown(struct delivery *x)
 {
     int64_t last = -1;
     for (int64_t i = 0; i < x->members; i++)
-        if (MEMBER_STATE(x->states[i]) != MEMBER_OPEN)
+        if (MEMBER_STATE(x->states[i]) != MEMBER_OPEN || x->states[i] & MEMBER_REFUSED)
             last = i;
-    for (int64_t i = last + 1; i < x->members && i <= last + DISPATCH_BATCH; i++)
-        x->states[i] |= MEMBER_UNKNOWN;
+    for (int64_t i = 0; i < x->members && i <= last + DISPATCH_BATCH; i++)
+        if (MEMBER_STATE(x->states[i]) == MEMBER_OPEN && !(x->states[i] & MEMBER_REFUSED))
+            x->states[i] |= MEMBER_UNKNOWN;
 }
 
 void dispatch_opened(struct dispatch *d)

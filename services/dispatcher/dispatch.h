@@ -28,10 +28,12 @@ enum delivery_phase {
 
 /* Member states as kept: enum event_member_state, with these bits. UNKNOWN: an earlier attempt's
  * outcome is unknown, so success will be called repeated. TRIED: it was refused once with a status
- * that is worth one more try, and no more. */
+ * that is worth one more try, and no more. REFUSED: the newest attempt has its answer, and it was
+ * no. */
 #define MEMBER_UNKNOWN     0x80
 #define MEMBER_TRIED       0x40
-#define MEMBER_STATE(byte) ((enum event_member_state)((byte)&0x3f))
+#define MEMBER_REFUSED     0x20
+#define MEMBER_STATE(byte) ((enum event_member_state)((byte)&0x1f))
 
 /* How many outcomes an attempt may leave unrecorded when its process dies (see dispatch_journal).
  */

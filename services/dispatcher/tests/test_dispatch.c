@@ -107,12 +107,18 @@ static void request(struct log *l, const char *id, const char *target, int64_t m
     settle(l);
 }
 
-static void outcome(struct log *l, const char *id, int64_t attempt, int64_t position, int state)
+static void outcome_status(struct log *l, const char *id, int64_t attempt, int64_t position,
+                           int state, int64_t status)
 {
-    struct event_member_outcome o = {.position = position, .state = state};
+    struct event_member_outcome o = {.position = position, .state = state, .status = status};
     struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
                        .progress = {.delivery = id, .attempt = attempt, .outcomes = {&o, 1}}};
     feed(l, &ev);
+}
+
+static void outcome(struct log *l, const char *id, int64_t attempt, int64_t position, int state)
+{
+    outcome_status(l, id, attempt, position, state, 0);
 }
 
 static void attempt_ends(struct log *l, struct delivery *x, const char *reason)
@@ -312,6 +318,26 @@ static void an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones
     finish(&l);
 }
 
+static void
+an_attempt_that_died_between_associations_leaves_unknown_members_before_the_recorded(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 4, PRIORITY_NORMAL);
+    outcome(&l, "a1", 1, 0, MEMBER_OPEN); /* without an answer */
+    outcome_status(&l, "a1", 1, 1, MEMBER_OPEN, 0xA700);
+    outcome(&l, "a1", 1, 3, MEMBER_DELIVERED); /* 2 has another AE pair: its turn may have come */
+    dispatch_opened(l.core);
+    settle(&l);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
+    assert_non_null(x);
+    assert_int_equal(x->states[0], MEMBER_OPEN | MEMBER_UNKNOWN);
+    assert_int_equal(x->states[1], MEMBER_OPEN | MEMBER_REFUSED);
+    assert_int_equal(x->states[2], MEMBER_OPEN | MEMBER_UNKNOWN);
+    assert_int_equal(x->states[3], MEMBER_DELIVERED);
+    finish(&l);
+}
+
 static void begun(struct log *l, const char *id, int64_t attempt)
 {
     struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
@@ -385,14 +411,14 @@ static void a_refusal_that_may_pass_is_worth_one_more_try_and_no_unknown(void **
     static const struct {
         int64_t status;
         uint8_t want;
-    } rows[] = {{0, MEMBER_UNKNOWN}, {0xA700, 0}, {0x0110, MEMBER_TRIED}, {0x0210, MEMBER_TRIED}};
+    } rows[] = {{0, MEMBER_UNKNOWN},
+                {0xA700, MEMBER_REFUSED},
+                {0x0110, MEMBER_REFUSED | MEMBER_TRIED},
+                {0x0210, MEMBER_REFUSED | MEMBER_TRIED}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct log l = start(0);
         request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
-        struct event_member_outcome o = {.state = MEMBER_OPEN, .status = rows[i].status};
-        struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
-                           .progress = {.delivery = "a1", .attempt = 1, .outcomes = {&o, 1}}};
-        feed(&l, &ev);
+        outcome_status(&l, "a1", 1, 0, MEMBER_OPEN, rows[i].status);
         const struct delivery *x = dispatch_find(l.core, "a1");
         assert_int_equal(x->states[0], rows[i].want);
         assert_int_equal(MEMBER_STATE(x->states[0]), MEMBER_OPEN);
@@ -500,6 +526,8 @@ int main(void)
         cmocka_unit_test(what_is_open_too_long_expires),
         cmocka_unit_test(a_breaker_opens_lets_one_through_and_closes),
         cmocka_unit_test(an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones),
+        cmocka_unit_test(
+            an_attempt_that_died_between_associations_leaves_unknown_members_before_the_recorded),
         cmocka_unit_test(a_target_that_is_not_configured_fails_visibly),
         cmocka_unit_test(cancel_ends_a_waiting_delivery),
         cmocka_unit_test(a_void_end_ends_nothing),

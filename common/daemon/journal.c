@@ -229,6 +229,7 @@ static int fold(struct runner *r, struct slot **slots, size_t n, struct err *e)
 static void make_state(struct runner *r, struct slot *s)
 {
     struct stage_partition p = {.daemon = r->daemon,
+                                .runner = r,
                                 .site = r->daemon->settings->site,
                                 .owner = r->daemon->owner,
                                 .partition = s->partition,

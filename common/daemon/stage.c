@@ -408,10 +408,20 @@ static bool caught_up(const struct runner *r, const struct slot *s)
     return !s->again;
 }
 
+/* The flag is set before the thread can be woken by the descriptor. */
+void stage_wake(const struct stage_partition *p)
+{
+    uint64_t one = 1;
+    __atomic_store_n(&p->runner->tick_at_once, true, __ATOMIC_RELEASE);
+    if (write(p->runner->wake, &one, sizeof one) < 0 && errno != EAGAIN)
+        log_debug("eventfd", LOG_INT("errno", errno));
+}
+
 static void tick(struct runner *r)
 {
     int64_t now = clock_mono_ms();
-    if (now < r->tick_at)
+    bool at_once = __atomic_exchange_n(&r->tick_at_once, false, __ATOMIC_ACQ_REL);
+    if (!at_once && now < r->tick_at)
         return;
     r->tick_at = now + STAGE_TICK_MS;
     for (size_t i = 0; i < r->slots.n; i++) {
@@ -519,7 +529,10 @@ static void turn(struct runner *r)
     int n = poll_inputs(r);
     if (r->rejoin)
         return;
-    n += poll_journal(r);
+    int own = poll_journal(r);
+    n += own;
+    if (r->same && own)
+        r->tick_at = 0; /* what was read may be due */
     tick(r);
     if (!runner_settle(r))
         keep_floors(r);

@@ -20,9 +20,11 @@ extern "C" {
 #endif
 
 struct daemon;
+struct runner;
 
 struct stage_partition {
     struct daemon *daemon;
+    struct runner *runner; /* for stage_wake */
     const char *site, *owner; /* owner: "<service>-<instance>" */
     int32_t partition;
     int64_t claim;      /* offset of our claim in the journal; -1 without a journal */
@@ -44,6 +46,10 @@ struct stage_record {
 /* Decodes the record's body into the stage's arena, which is reset before each callback. NULL and
  * e: undecodable. */
 const struct event *stage_event(const struct stage_record *r, struct arena *a, struct err *e);
+
+/* Something that tick() asks for has happened: it is called at once. Any thread, until close() has
+ * returned; costs a system call. */
+void stage_wake(const struct stage_partition *p);
 
 /* Appends the record, whole, to out for dlq: for what journal_record cannot use (record says REJECT). */
 int stage_reject(struct outputs *out, const struct stage_record *r, const struct daemon *d,
@@ -75,7 +81,8 @@ struct stage {
     /* A record of an input topic (not of the journal). */
     enum stage_verdict (*record)(void *state, const struct stage_record *r, struct arena *a,
                                  struct outputs *out, struct err *e);
-    /* Called every ≤ 50 ms. log_now: log time as this process reckons it (timestamp of the newest
+    /* Called every ≤ 50 ms, at once after stage_wake, and where the journal is the input after records
+     * of it. log_now: log time as this process reckons it (timestamp of the newest
      * record read plus monotonic time since); caught_up: the input's end has been reached. */
     void (*tick)(void *state, int64_t log_now, bool caught_up, struct outputs *out);
     /* The oldest input offset still needed, given the next unread one. */

@@ -68,7 +68,8 @@ struct runner {
     volatile int stop;
     struct kafka_consumer *consumer;
     struct kafka_reader *reader;
-    int wake; /* eventfd */
+    int wake;          /* eventfd */
+    bool tick_at_once; /* atomic */
     char inputs[STAGE_INPUTS][TOPIC_NAME];
     const char *topics[STAGE_INPUTS];
     size_t n_inputs;

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 
 HERE = pathlib.Path(__file__).resolve().parent
 os.environ["VARIANT"] = "release"
@@ -25,6 +26,7 @@ from kit import pdu  # noqa: E402
 from kit.paths import BUILD, ROOT  # noqa: E402
 from kit.wait import TimedOut, pause, within  # noqa: E402
 from rig import deletion, table  # noqa: E402
+from rig.deliveries import OPEN, Deliveries  # noqa: E402
 from rig.engines import SERVICES, Engines, Missing, Orthanc, Site, Storescp, tool  # noqa: E402
 from rig.load import Idle, Sink, load, next_run, sender_rate, study_uid  # noqa: E402
 from rig.table import Row  # noqa: E402
@@ -286,6 +288,30 @@ class Bench:
             site.start(name)
         deletion.measure(deletion.Deletion(site), self.o.deleted, self.o.seconds, self.runs(), say, beside, alone)
 
+    # ---- the dispatcher ----
+    def small_deliveries(self, row):
+        """Deliveries of one instance each, all waiting when their target is released."""
+        with closing(Deliveries("small", self.engines, self.folder)) as d:
+            row.ours += [d.rate(self.o.deliveries) for _ in self.runs()]
+
+    def dead_target(self, rate_row, restart_row, memory_row):
+        """Two sites take turns, only one dispatcher runs at a time: one of them has all those open."""
+        with closing(Deliveries("free", self.engines, self.folder)) as free, \
+                closing(Deliveries("laden", self.engines, self.folder)) as laden:
+            bare = laden.site.services["dispatcher"].rss()
+            laden.send(OPEN, "DEAD")
+            memory_row.ours.append((laden.site.services["dispatcher"].rss() - bare) / OPEN)
+            free.site.services["dispatcher"].stop(40)
+            for _ in range(2 * self.o.runs + 1):
+                laden.site.services["dispatcher"].stop(40)
+                free.site.start("dispatcher")
+                rate_row.peer.append(free.rate(self.o.deliveries))
+                free.site.services["dispatcher"].stop(40)
+                restart_row.ours.append(laden.start_dispatcher())
+                rate_row.ours.append(laden.rate(self.o.deliveries))
+                say(f"beside {OPEN} open {rate_row.ours[-1]:.0f}/s, without {rate_row.peer[-1]:.0f}/s, "
+                    f"restart {restart_row.ours[-1]:.2f} s")
+
     # ---- replay ----
     def replay(self, row):
         """A bookkeeper without any position reads what the ingest runs left in Kafka."""
@@ -410,6 +436,13 @@ def measure(b):
            b.row("300-slice CT, last answer → at DICOM target", "s", more_is_better=False, target=1, note=beyond),
            b.row("300-slice CT, last answer → delivered in ledger", "s", more_is_better=False, target=1,
                  note=beyond))
+    b.case("small deliveries", b.small_deliveries,
+           b.row("deliveries of one instance, one association", "/s", target=75))
+    b.case("dead target", b.dead_target,
+           b.row(f"the same beside {OPEN:,} open for a dead target", "/s", ratio_target=0.95,
+                 peer_name="without these"),
+           b.row("restart of the dispatcher with them", "s", more_is_better=False, target=5),
+           b.row("memory of each", "bytes", more_is_better=False, target=1024, note="growth of RSS"))
     b.case("sustained", b.sustained,
            b.row("sustained receive → delivered, CT", "/s", target=300,
                  note="first byte sent to last one delivered, the grace included"))
@@ -445,6 +478,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=4, help="of one ingest run (4)")
     parser.add_argument("--sustained", type=int, default=2000, help="instances of one run of the whole path (2000)")
     parser.add_argument("--deleted", type=int, default=100000, help="instances that the cleaner deletes (100000)")
+    parser.add_argument("--deliveries", type=int, default=400, help="in one run of the dispatcher's cases (400)")
     parser.add_argument("--grace", type=int, default=1, help="seconds a released series is waited for (1)")
     parser.add_argument("--only", help="cases whose name contains this expression")
     parser.add_argument("--keep", action="store_true", help="keep build/bench/run")

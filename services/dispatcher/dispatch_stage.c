@@ -181,7 +181,7 @@ static void start_due(struct part *me, struct round *r, int64_t now)
     bool off_peak = config_off_peak(&r->config->defaults, now);
     while ((x = dispatch_next(me->core, now, off_peak, allows, r))) {
         struct err e = {0};
-        if (jobs_start(me->jobs, me->info.partition, x, dispatch_begin(me->core, x), &e)) {
+        if (jobs_start(me->jobs, &me->info, x, dispatch_begin(me->core, x), &e)) {
             dispatch_not_begun(me->core, x);
             LOG_LIMITED(LOG_LEVEL_ERROR, "an attempt could not be started", LOG_ERR(&e));
             return;

@@ -31,6 +31,7 @@ METRIC_HISTOGRAM(attempt_seconds, "talaria_dispatch_attempt_seconds", "Duration 
 struct job {
     struct jobs *jobs;
     struct job *previous, *next;
+    const struct stage_partition *stage; /* is told of the end, unless this is an orphan */
     int32_t partition;
     int64_t attempt;
     char *delivery, *target_name, *study, *patient, *manifest_key, *manifest_sha256;
@@ -323,6 +324,8 @@ static void *job_run(void *arg)
     bool orphan = x->orphan;
     if (orphan)
         unlink_job(x);
+    else
+        stage_wake(x->stage); /* under the lock: afterwards the partition may be closed */
     pthread_cond_broadcast(&j->changed);
     pthread_mutex_unlock(&j->lock);
     if (orphan)
@@ -330,12 +333,13 @@ static void *job_run(void *arg)
     return NULL;
 }
 
-static struct job *job_new(struct jobs *j, int32_t partition, const struct delivery *y,
+static struct job *job_new(struct jobs *j, const struct stage_partition *p, const struct delivery *y,
                            int64_t attempt)
 {
     struct job *x = mem_zalloc(sizeof *x);
     x->jobs = j;
-    x->partition = partition;
+    x->stage = p;
+    x->partition = p->partition;
     x->attempt = attempt;
     x->delivery = mem_strdup(y->id);
     x->target_name = mem_strdup(y->target);
@@ -357,10 +361,10 @@ static struct job *job_new(struct jobs *j, int32_t partition, const struct deliv
     return x;
 }
 
-int jobs_start(struct jobs *j, int32_t partition, const struct delivery *y, int64_t attempt,
-               struct err *e)
+int jobs_start(struct jobs *j, const struct stage_partition *p, const struct delivery *y,
+               int64_t attempt, struct err *e)
 {
-    struct job *x = job_new(j, partition, y, attempt);
+    struct job *x = job_new(j, p, y, attempt);
     pthread_t thread;
     if (!x->target) {
         job_free(x);

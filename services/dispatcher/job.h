@@ -20,9 +20,9 @@ void jobs_free(struct jobs *j); /* after the last partition was closed */
  */
 bool jobs_allow(struct jobs *j, const struct config_snapshot *c, const char *target,
                 const char *patient);
-/* Takes a reference on c. The job belongs to partition until taken or abandoned. */
-int jobs_start(struct jobs *j, int32_t partition, const struct delivery *x, int64_t attempt,
-               struct err *e) MUST_CHECK;
+/* The job belongs to the partition until taken or abandoned; p outlives that. */
+int jobs_start(struct jobs *j, const struct stage_partition *p, const struct delivery *x,
+               int64_t attempt, struct err *e) MUST_CHECK;
 
 /* A person asks again: the target's breaker is closed. */
 void jobs_hurry(struct jobs *j, const char *target);

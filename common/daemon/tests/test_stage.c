@@ -20,6 +20,7 @@ struct toy {
 
 static struct {
     int opened, closed, voids, ticks, retries, last_restored;
+    int wakes; /* how many ticks ask for the next one at once */
     int64_t skipped; /* sum of offsets */
     int want_retry; /* how often "retry" is put off */
     int64_t saved;
@@ -87,9 +88,13 @@ static enum stage_verdict toy_record(void *state, const struct stage_record *r, 
 
 static void toy_tick(void *state, int64_t log_now, bool caught_up, struct outputs *out)
 {
-    (void)state;
+    struct toy *t = state;
     (void)log_now;
     (void)out;
+    if (__atomic_load_n(&seen.wakes, __ATOMIC_RELAXED) > 0) {
+        __atomic_sub_fetch(&seen.wakes, 1, __ATOMIC_RELAXED);
+        stage_wake(&t->info);
+    }
     if (caught_up)
         __atomic_add_fetch(&seen.ticks, 1, __ATOMIC_RELAXED);
 }
@@ -338,6 +343,25 @@ static void each_record_once_and_the_floor_follows(void **state)
     assert_int_equal(v.claims, 2);
     assert_int_equal(seen.last_restored, 1);
     assert_int_equal(committed(d, 0), 60);
+    toy_free(d);
+}
+
+static int all_woken(void *arg)
+{
+    (void)arg;
+    return __atomic_load_n(&seen.wakes, __ATOMIC_RELAXED) == 0;
+}
+
+/* 400 ticks at their usual pace take 20 s. */
+static void who_is_woken_ticks_at_once(void **state)
+{
+    (void)state;
+    struct daemon *d = site("s8", 1);
+    struct runner *r = start(d);
+    assert_true(testkit_within(10000, is_ready, r));
+    __atomic_store_n(&seen.wakes, 400, __ATOMIC_RELAXED);
+    assert_true(testkit_within(5000, all_woken, NULL));
+    runner_stop(r);
     toy_free(d);
 }
 
@@ -641,6 +665,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_record_once_and_the_floor_follows),
+        cmocka_unit_test(who_is_woken_ticks_at_once),
         cmocka_unit_test(a_newer_claim_makes_older_choices_void),
         cmocka_unit_test(unwritten_outputs_open_the_partition_again),
         cmocka_unit_test(retried_and_rejected_records),

@@ -2,6 +2,7 @@
 import os
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -162,6 +163,16 @@ def machine(power, run_folder, postgres, tmp_folder, request):
 def whole_machine(power, run_folder, tmp_folder, request):
     """Everything loses power, the database too."""
     yield from _machine(run_folder, None, tmp_folder, request)
+
+@pytest.fixture
+def small_store(site):
+    """The site's store on a file system of 16 MB of its own."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "store", site.store], check=False,
+                             stderr=subprocess.PIPE)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield site.store
+    subprocess.run(["umount", "-l", site.store], check=True)
 
 
 def _failed(request):

@@ -357,3 +357,5 @@ def test_the_command_ledger_says_whether_it_adds_up(site, tmp_folder):
     site.query("UPDATE deliveries SET members = members + 1")
     code, text = site.cli("ledger", check=False)
     assert code == 1 and "DOES NOT ADD UP" in text
+    assert len(site.imbalances()) == 1, "the end of every test sees it too"
+    site.query("UPDATE deliveries SET members = members - 1")

@@ -1,5 +1,4 @@
 """What goes away comes back, and nothing that was acknowledged is lost or sent where it was already."""
-import subprocess
 import threading
 import time
 
@@ -263,17 +262,6 @@ def test_a_paused_target_waits_without_an_attempt_and_goes_on_when_it_is_release
 
 
 # ---- the store ----
-
-@pytest.fixture
-def small_store(site):
-    """The site's store on a file system of 16 MB of its own."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "store", site.store], check=False,
-                             stderr=subprocess.PIPE)
-    if mounted.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield site.store
-    subprocess.run(["umount", "-l", site.store], check=True)
-
 
 def test_a_full_store_is_answered_A700_and_recovers_by_itself(site, small_store, tmp_folder):
     sink = site.sink()

@@ -13,8 +13,8 @@ JOBS ?= $(shell nproc)
 WORKERS ?= 3
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
-.PHONY: help deps all run down test test-power unit unit-programs scenarios soak soak-run lint bench benches fuzz fuzz-run check-trixie docs \
-        compdb clean
+.PHONY: help deps all run down test unit unit-programs scenarios test-long test-long-kills test-power soak soak-run \
+        lint bench benches fuzz fuzz-run check-trixie docs compdb clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -49,6 +49,17 @@ unit-%:
 scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
 	@$(PYTEST) $(if $(ONLY)$(K),,-n $(WORKERS) --dist loadfile) integration-tests/scenarios/$(ONLY) \
 	    $(if $(K),-k "$(K)")
+
+# The long form, part by part (integration-tests/long/README.md); each closes with a line and exits with 0 or 1.
+LONG_PARTS := test-long-kills test-power
+test-long: ## hours: random kills under load (KILLS=300 LONG_SEED= MINUTES=240), VARIANT=check|release
+	@common/build/deps.sh build run test kafka
+	@$(MAKE) -j$(JOBS) VARIANT=$(LONG_VARIANT) all
+	@failed=0; for part in $(LONG_PARTS); do $(MAKE) VARIANT=$(LONG_VARIANT) $$part || failed=1; done; exit $$failed
+# failpoints are in check only, so that is the long form's own default
+LONG_VARIANT := $(if $(filter command line environment,$(origin VARIANT)),$(VARIANT),check)
+test-long-kills:
+	@cd integration-tests && VARIANT=$(VARIANT) /usr/bin/python3 -m long.kills
 
 CUTS ?= 20
 test-power: ## CUTS=20 power cuts under load, at random places (SEED= repeats a run); needs root and loop devices

@@ -1,6 +1,9 @@
 """The stock DICOM senders, as hospitals have them, and one that sends every byte as the file has it."""
 import subprocess
 
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
 from kit import pdu
 from kit.compare import split
 from kit.wait import within
@@ -51,8 +54,18 @@ class Instance:
         def uid(element):
             return meta[(2, element)].rstrip(b"\0 ").decode()
 
-        self.path, self.dataset = path, data[at:]
+        self.dataset = data[at:]
         self.sop_class, self.sop, self.syntax = uid(0x0002), uid(0x0003), uid(0x0010)
+
+    @classmethod
+    def of(cls, ds):
+        """Of a dataset of pydicom, without a file."""
+        self, buffer = cls.__new__(cls), DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = ds.is_little_endian, ds.is_implicit_VR
+        write_dataset(buffer, ds)
+        self.dataset, self.sop_class, self.sop = buffer.getvalue(), ds.SOPClassUID, ds.SOPInstanceUID
+        self.syntax = ds.file_meta.TransferSyntaxUID
+        return self
 
 
 class Exact:

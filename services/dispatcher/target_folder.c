@@ -7,15 +7,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
+#include "dicom/part10.h"
 #include "dispatcher/target.h"
 #include "event/keys.h"
 
-#define COPY_BYTES (256 * 1024)
+#define COPY_BYTES (256 * 1024) /* the head of any of our files lies in the first */
 
 /* mercure: <SeriesUID>#<SOP UID>.dcm; the series is the manifest key's fourth part. */
 static void file_name(char out[256], const struct manifest_member *m)
@@ -38,23 +41,59 @@ static bool excluded(const struct config_folder_target *f, const char *name)
     return false;
 }
 
+/* Where the bytes begin whose hash the manifest names: of an instance those of its dataset. */
+static int hashed_from(const struct manifest_member *m, const char *head, size_t n, size_t *from,
+                       struct err *e)
+{
+    struct part10_read read = {0};
+    int r = m->kind == MANIFEST_INSTANCE ? part10_parse(&read, head, n, e) : 0;
+    *from = read.dataset;
+    return r;
+}
+
+/* Fills the buffer, which only the end of the object leaves with room. */
+static int read_chunk(struct objstore_reader *r, char *buffer, int64_t left, size_t *got,
+                      struct err *e)
+{
+    size_t want = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
+    for (*got = 0; *got < want;) {
+        ssize_t n = objstore_read(r, buffer + *got, want - *got, e);
+        if (n <= 0)
+            return n < 0 ? -1 : err_set(e, ERR_REJECT, EIO, "the object is shorter than its size");
+        *got += (size_t)n;
+    }
+    return 0;
+}
+
+static int copy_chunks(const struct manifest_member *m, struct objstore_reader *r, int fd,
+                       char *buffer, struct hash *hash, struct err *e)
+{
+    int64_t left = m->size;
+    while (left > 0) {
+        size_t n, from = 0;
+        if (read_chunk(r, buffer, left, &n, e) ||
+            (left == m->size && hashed_from(m, buffer, n, &from, e)))
+            return -1;
+        hash_update(hash, buffer + from, n - from);
+        if (file_write_all(fd, buffer, n))
+            return err_errno(e, ERR_RETRY, errno, "write to the folder");
+        left -= (int64_t)n;
+    }
+    return 0;
+}
+
 static int copy_bytes(const struct manifest_member *m, struct objstore_reader *r, int fd,
                       struct err *e)
 {
-    char *buffer = mem_alloc(COPY_BYTES);
-    int64_t left = m->size;
-    ssize_t n = 0;
-    while (left > 0 && (n = objstore_read(r, buffer, COPY_BYTES, e)) > 0) {
-        if (file_write_all(fd, buffer, (size_t)n)) {
-            n = err_errno(e, ERR_RETRY, errno, "write to the folder");
-            break;
-        }
-        left -= n;
-    }
+    char *buffer = mem_alloc(COPY_BYTES), sha256[HASH_SHA256_HEX];
+    struct hash *hash = hash_new();
+    int result = copy_chunks(m, r, fd, buffer, hash, e);
+    hash_hex(hash, sha256);
+    hash_free(hash);
     mem_free(buffer);
-    if (n == 0 && left > 0)
-        return err_set(e, ERR_REJECT, EIO, "the object is shorter than its size");
-    return n < 0 ? -1 : 0;
+    if (result == 0 && strcmp(sha256, m->sha256) != 0)
+        result = err_set(e, ERR_REJECT, EBADMSG, "the object's bytes are not those received");
+    return result;
 }
 
 static int copy_member(const struct transfer *t, int dir, const struct manifest_member *m,

@@ -15,6 +15,7 @@
 #define BATCH_MS      200
 #define IDLE_MS       500
 #define NAMES_MS      1000
+#define STAGE_BACK_MS (INT64_C(3600) * 1000)
 
 METRIC_COUNTER(batches, "talaria_stage_batches_total", "Batches, by outcome.", "stage,outcome");
 METRIC_COUNTER(batch_records, "talaria_stage_batch_records_total", "Records in accepted batches.",
@@ -27,8 +28,27 @@ static struct slice keep(struct arena *a, struct slice s)
     return (struct slice){arena_strndup(a, s.p, s.n), s.n};
 }
 
+static struct place *place_of(struct runner *r, const struct kafka_record *k)
+{
+    for (size_t i = 0; i < r->owned.n; i++) {
+        struct place *p = &r->owned.items[i];
+        if (p->at.partition == k->partition && strcmp(p->at.topic, k->topic) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+/* Of a partition that stays closed nothing is taken. */
+static bool is_closed(struct runner *r, const struct kafka_record *k)
+{
+    const struct place *p = r->look_at ? place_of(r, k) : NULL;
+    return p && *p->why;
+}
+
 static void collect(struct runner *r, const struct kafka_record *k)
 {
+    if (is_closed(r, k))
+        return;
     struct kafka_record *c = vec_push(&r->batch);
     *c = *k; /* the topic is the consumer's own name, which lives longer */
     c->key = keep(r->batch_arena, k->key);
@@ -72,13 +92,26 @@ static int dead_letter(struct runner *r, const struct kafka_record *k, const str
  * that somebody has named; where to go on is only asked of positions(). */
 static void note_names(struct runner *r, const struct kafka_record *records, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < r->owned.n; k++) {
-            struct kafka_partition *p = &r->owned.items[k];
-            if (p->partition == records[i].partition && strcmp(p->topic, records[i].topic) == 0)
-                p->committed = records[i].offset + 1;
-        }
+    for (size_t i = 0; i < n; i++) {
+        struct place *p = place_of(r, &records[i]);
+        if (p)
+            p->committed = records[i].offset + 1;
+    }
     r->names = true;
+}
+
+static int tell_name(struct runner *r, const struct place *p, struct err *e)
+{
+    struct careful c;
+    struct str metadata = STR_INIT;
+    careful_init(&c);
+    c.alarm = p->alarm;
+    if (c.alarm)
+        careful_encode(&metadata, &c, NULL);
+    int result = kafka_commit(r->consumer, p->at.topic, p->at.partition, p->committed,
+                              str_cstr(&metadata), false, e);
+    str_free(&metadata);
+    return result;
 }
 
 static void tell_names(struct runner *r)
@@ -89,13 +122,126 @@ static void tell_names(struct runner *r)
         return;
     r->commit_at = now + NAMES_MS;
     r->names = false;
-    for (size_t i = 0; i < r->owned.n; i++) {
-        const struct kafka_partition *p = &r->owned.items[i];
-        if (p->committed >= 0 &&
-            kafka_commit(r->consumer, p->topic, p->partition, p->committed, "", false, &e))
+    for (size_t i = 0; i < r->owned.n; i++)
+        if (r->owned.items[i].committed >= 0 && tell_name(r, &r->owned.items[i], &e))
             LOG_LIMITED(LOG_LEVEL_WARN, "positions not committed",
                         LOG_STR("stage", r->stage->name), LOG_ERR(&e));
+}
+
+/* ---- where to read ---- */
+
+static void alarm(struct runner *r, struct place *p, bool raised, const char *why)
+{
+    char name[64];
+    const char *dot = strrchr(p->at.topic, '.'); /* talaria.<site>.<noun> */
+    if (p->alarm == raised)
+        return;
+    snprintf(name, sizeof name, "%s/%s/%d", r->stage->name, dot ? dot + 1 : p->at.topic,
+             p->at.partition);
+    if (tail_say(r, name, raised ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED, why))
+        return;
+    p->alarm = raised;
+    r->names = true;
+}
+
+/* The partition stays closed, until `talaria recover` has mended the log. The others go on. */
+static void lost(struct runner *r, struct place *p)
+{
+    LOG_LIMITED(LOG_LEVEL_ERROR, "a partition stays closed", LOG_STR("stage", r->stage->name),
+                LOG_STR("why", p->why));
+    r->look_at = clock_mono_ms() + STAGE_LOST_MS;
+    alarm(r, p, true, p->why);
+}
+
+/* The log was mended: what was written after its lost end, at offsets that were read before, has not
+ * been seen. The clocks of before and after may differ. */
+static int go_back(struct runner *r, struct place *p, struct err *e)
+{
+    int64_t offset;
+    if (!p->mended || !r->stage->back)
+        return 0;
+    if (kafka_reader_offset_of_time(r->reader, p->at.topic, p->at.partition,
+                                    p->at.time - STAGE_BACK_MS, &offset, e))
+        return -1;
+    if (offset >= p->at.start)
+        return 0;
+    int result = r->stage->back(r->daemon, &p->at, offset, e);
+    if (result == 0)
+        p->at.start = offset;
+    return result < 0 ? -1 : 0;
+}
+
+static int look(struct runner *r, struct place **places, size_t n, struct err *e)
+{
+    if (tails_places(r, places, n, e))
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (*places[i]->why)
+            lost(r, places[i]);
+        else if (go_back(r, places[i], e))
+            return -1;
+        else
+            alarm(r, places[i], false, "");
+    return 0;
+}
+
+/* Asks for all places, and compares the log with them. */
+static int take_places(struct runner *r, struct err *e)
+{
+    size_t n = r->owned.n;
+    struct stage_place *at = mem_array(NULL, n + 1, sizeof *at);
+    struct place **places = mem_array(NULL, n + 1, sizeof *places);
+    for (size_t i = 0; i < n; i++) {
+        places[i] = &r->owned.items[i];
+        at[i] = (struct stage_place){.topic = places[i]->at.topic,
+                                     .partition = places[i]->at.partition};
     }
+    r->look_at = 0;
+    r->names = true;
+    int result = r->stage->positions(r->daemon, at, n, e);
+    for (size_t i = 0; i < n && !result; i++) {
+        places[i]->at = at[i];
+        places[i]->committed = at[i].start;
+    }
+    if (!result)
+        result = look(r, places, n, e);
+    mem_free(places);
+    mem_free(at);
+    return result;
+}
+
+/* What comes of a closed partition is thrown away, wherever it is read. */
+static int64_t read_from(const struct place *p)
+{
+    return *p->why ? p->end : p->at.start;
+}
+
+static int seek(struct runner *r, const struct place *p, struct err *e)
+{
+    return kafka_seek(r->consumer, p->at.topic, p->at.partition, read_from(p), e);
+}
+
+/* Closed places: has somebody mended the log? */
+static void look_again(struct runner *r)
+{
+    struct err e = {0};
+    VEC(struct place *) closed = {0};
+    if (!r->look_at || clock_mono_ms() < r->look_at || r->batch_due)
+        return;
+    r->look_at = 0;
+    for (size_t i = 0; i < r->owned.n; i++)
+        if (*r->owned.items[i].why)
+            *vec_push(&closed) = &r->owned.items[i];
+    int result = look(r, closed.items, closed.n, &e);
+    for (size_t i = 0; i < closed.n && !result; i++)
+        result = *closed.items[i]->why ? 0 : seek(r, closed.items[i], &e);
+    if (result) { /* what is known of them is not certain: from the beginning */
+        LOG_LIMITED(LOG_LEVEL_WARN, "kafka", LOG_STR("stage", r->stage->name), LOG_ERR(&e));
+        r->batch_due = clock_mono_ms() + STAGE_LOST_MS;
+        r->batch_pause = -1;
+        kafka_pause(r->consumer, true);
+    }
+    vec_free(&closed);
 }
 
 /* ---- a batch ---- */
@@ -134,24 +280,14 @@ static void drop_first(struct runner *r, size_t n)
     r->batch.n -= n;
 }
 
-static void take_names(struct runner *r)
-{
-    for (size_t i = 0; i < r->owned.n; i++)
-        r->owned.items[i].committed = r->owned.items[i].start;
-    r->names = true;
-}
-
 /* Where to go on is asked again: somebody else may have moved the positions. */
 static void start_again(struct runner *r)
 {
     struct err e = {0};
     forget(r);
-    int result = r->stage->positions(r->daemon, r->owned.items, r->owned.n, &e);
+    int result = take_places(r, &e);
     for (size_t i = 0; i < r->owned.n && !result; i++)
-        result = kafka_seek(r->consumer, r->owned.items[i].topic, r->owned.items[i].partition,
-                            r->owned.items[i].start, &e);
-    if (!result)
-        take_names(r);
+        result = seek(r, &r->owned.items[i], &e);
     if (!result)
         return;
     LOG_LIMITED(LOG_LEVEL_ERROR, "positions cannot be had", LOG_STR("stage", r->stage->name),
@@ -209,8 +345,11 @@ static void tell(struct runner *r)
         return;
     r->tick_at = clock_mono_ms() + IDLE_MS;
     tails_measure(r);
-    if (r->lost_why[0])
-        readiness_set(&r->ready, false, r->lost_why);
+    const char *why = NULL;
+    for (size_t i = 0; i < r->owned.n && !why; i++)
+        why = *r->owned.items[i].why ? r->owned.items[i].why : NULL;
+    if (why)
+        readiness_set(&r->ready, false, why);
     else
         readiness_set(&r->ready, kafka_member(r->consumer), "has not joined its group");
 }
@@ -236,35 +375,15 @@ static void waiting(struct runner *r)
         forget(r);
 }
 
-/* ---- a lost tail ---- */
-
-/* A position is not in the log. The other partitions go on; it is tried again, until `talaria recover`
- * has mended the log. */
-static void lost(struct runner *r, const struct kafka_record *where, const struct err *e)
+/* The log ends before the place, though it did not when the place was taken. */
+static void out_of_range(struct runner *r, const struct kafka_record *where)
 {
-    snprintf(r->lost_why, sizeof r->lost_why, "%s [%d] does not hold what was read: talaria recover",
-             where->topic, where->partition);
-    LOG_LIMITED(LOG_LEVEL_ERROR, "a place is not in the log", LOG_STR("stage", r->stage->name),
-                LOG_STR("why", r->lost_why), LOG_ERR(e));
-    r->lost_at = clock_mono_ms() + STAGE_LOST_MS;
-    r->lost_until = r->lost_at + STAGE_LOST_MS;
-    if (!r->lost_told)
-        r->lost_told = !tail_say(r, -1, EVENT_ALARM_RAISED, r->lost_why);
-}
-
-static void look_again(struct runner *r)
-{
-    int64_t now = clock_mono_ms();
-    if (r->lost_at && now >= r->lost_at && !r->batch_due) {
-        r->lost_at = 0;
-        start_again(r);
-    }
-    if (!r->lost_why[0] || r->lost_at || now < r->lost_until)
+    struct place *p = place_of(r, where);
+    if (!p || *p->why)
         return;
-    log_info("every place is in the log again", LOG_STR("stage", r->stage->name));
-    if (r->lost_told && !tail_say(r, -1, EVENT_ALARM_CLEARED, r->lost_why))
-        r->lost_told = false;
-    r->lost_why[0] = '\0';
+    snprintf(p->why, sizeof p->why, "%s [%d] does not hold what was read: talaria recover",
+             p->at.topic, p->at.partition);
+    lost(r, p);
 }
 
 void batch_turn(struct runner *r)
@@ -279,7 +398,7 @@ void batch_turn(struct runner *r)
         return;
     }
     if (got < 0 && e.kind == ERR_REJECT && k.topic)
-        lost(r, &k, &e);
+        out_of_range(r, &k);
     else if (got < 0)
         LOG_LIMITED(LOG_LEVEL_WARN, "kafka", LOG_STR("stage", r->stage->name), LOG_ERR(&e));
     if (got < 0)
@@ -301,16 +420,30 @@ void batch_last(struct runner *r)
     tell_names(r);
 }
 
+static bool was_alarmed(const char *metadata)
+{
+    struct careful c = {0};
+    struct err e = {0};
+    char *save = NULL;
+    bool yes = *metadata && !careful_decode(&c, &save, metadata, &e) && c.alarm;
+    mem_free(save);
+    return yes;
+}
+
 int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, struct err *e)
 {
     batch_revoked(r);
-    if (r->stage->positions(r->daemon, parts, n, e))
+    for (size_t i = 0; i < n; i++)
+        *vec_push(&r->owned) = (struct place){
+            .at = {.topic = parts[i].topic, .partition = parts[i].partition},
+            .committed = -1,
+            .alarm = was_alarmed(parts[i].metadata)};
+    if (take_places(r, e)) {
+        batch_revoked(r);
         return -1;
-    for (size_t i = 0; i < n; i++) {
-        *vec_push(&r->owned) = parts[i];
-        r->owned.items[i].metadata = "";
     }
-    take_names(r);
+    for (size_t i = 0; i < n; i++)
+        parts[i].start = read_from(&r->owned.items[i]);
     return 0;
 }
 
@@ -320,4 +453,5 @@ void batch_revoked(struct runner *r)
 {
     forget(r);
     vec_clear(&r->owned);
+    r->look_at = 0;
 }

@@ -605,10 +605,11 @@ static int connect(struct runner *r, struct err *e)
                             .assigned = assigned,
                             .revoked = revoked,
                             .arg = r};
-    if (!r->reader && !r->stage->batch) {
+    if (!r->reader) {
         if (kafka_reader_new(&r->reader, o, e))
             return -1;
-        kafka_reader_wake(r->reader, r->wake);
+        if (!r->stage->batch)
+            kafka_reader_wake(r->reader, r->wake);
     }
     if (kafka_consumer_new(&r->consumer, o, &g, e))
         return -1;

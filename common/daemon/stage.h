@@ -63,6 +63,16 @@ enum stage_verdict {
 
 #define STAGE_FROM_START (-1)
 
+/* Where a batch stage goes on in a partition. */
+struct stage_place {
+    const char *topic;
+    int32_t partition;
+    int64_t start; /* KAFKA_START: where the log begins */
+    bool marked;   /* the record before start is known */
+    uint64_t mark; /* careful_mark of it */
+    int64_t time;  /* its log time, ms */
+};
+
 struct stage {
     const char *name;      /* "decide": group talaria.<site>.decide, label of its metrics */
     const char *inputs[8]; /* topic nouns, NULL-terminated */
@@ -101,8 +111,12 @@ struct stage {
     void (*close)(void *state);
 
     /* ---- batch stages (bookkeeper): instead of all the above but name and inputs ---- */
-    /* Where to read each partition from (sets start). */
-    int (*positions)(struct daemon *d, struct kafka_partition *parts, size_t n, struct err *e);
+    /* Where to read each partition from: sets all but topic and partition. The log is compared with
+     * what is known of the record before: a lost tail keeps the partition closed. */
+    int (*positions)(struct daemon *d, struct stage_place *places, size_t n, struct err *e);
+    /* The log was mended; what was written between its lost end and start is read from an earlier
+     * offset on. 1: not this partition. May be NULL. */
+    int (*back)(struct daemon *d, const struct stage_place *place, int64_t offset, struct err *e);
     /* ≤ 1000 records or 200 ms; all or nothing. -1 RETRY: the same batch again after a pause;
      * REJECT: the skeleton calls again with halves until the bad record stands alone, which goes to
      * dlq. FATAL: positions are asked again. */

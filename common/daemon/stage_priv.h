@@ -16,7 +16,7 @@
 #define STAGE_COMMIT_MS 1000
 #define STAGE_PAUSE_MIN 200
 #define STAGE_PAUSE_MAX 30000
-#define STAGE_LOST_MS   5000 /* pause before a partition with a lost tail is looked at again */
+#define STAGE_LOST_MS   2000 /* pause before a partition with a lost tail is looked at again */
 
 /* One input of one partition. */
 struct input {
@@ -57,6 +57,16 @@ struct slot {
     struct again *again;
 };
 
+/* One partition of a batch stage. */
+struct place {
+    struct stage_place at;
+    int64_t committed;    /* what the stage has, as Kafka is to know it; -1 */
+    bool alarm;           /* it is known that it stays closed */
+    int64_t end;          /* of the log, when the place was looked at */
+    bool mended;          /* padding stands where a record is missed */
+    char why[DAEMON_WHY]; /* it stays closed until `talaria recover`; "": it does not */
+};
+
 struct pending_record;
 
 struct runner {
@@ -88,11 +98,9 @@ struct runner {
     struct arena *batch_arena;
     size_t batch_bytes;
     int64_t batch_since, batch_due, batch_pause;
-    VEC(struct kafka_partition) owned; /* committed: what the stage has, as Kafka is to know it */
-    bool names;                        /* that has changed */
-    char lost_why[DAEMON_WHY];         /* a place is not in the log; "": all are */
-    bool lost_told;
-    int64_t lost_at, lost_until;       /* looked at again; believed to be mended */
+    VEC(struct place) owned;
+    bool names;      /* what Kafka is to know of them has changed */
+    int64_t look_at; /* closed places are looked at again; 0: there are none */
 };
 
 /* stage.c */
@@ -144,12 +152,14 @@ void careful_after(struct runner *r, struct slot *s, size_t input, int64_t offse
 int tails_check(struct runner *r, struct slot **slots, size_t n, struct err *e);
 /* The same with what the folded journals name. */
 int tails_named(struct runner *r, struct slot **slots, size_t n, struct err *e);
+/* The same for places of a batch stage: sets why or mended. */
+int tails_places(struct runner *r, struct place **places, size_t n, struct err *e);
 /* The partition stays closed, with an alarm, until the log has been mended. */
 void slot_lost(struct runner *r, struct slot *s, const char *why);
 void slot_found(struct runner *r, struct slot *s); /* it is open: the alarm is over */
 void tails_measure(struct runner *r);
-/* alarm.raised or alarm.cleared; partition -1: of the stage. */
-int tail_say(struct runner *r, int32_t partition, enum event_type type, const char *text);
+/* alarm.raised or alarm.cleared. name: <stage>/<place>. */
+int tail_say(struct runner *r, const char *name, enum event_type type, const char *text);
 
 /* batch.c */
 int batch_assigned(struct runner *r, struct kafka_partition *parts, size_t n, struct err *e);

@@ -22,12 +22,14 @@ METRIC_GAUGE(closed, "talaria_stage_closed",
 /* One offset that somebody has named, and what is known of the record there. */
 struct probe {
     struct slot *slot;
+    struct place *place; /* instead of slot */
     const char *topic;
+    int32_t partition;
     int64_t offset;
     uint64_t mark;
     const char *id; /* instead of mark */
     bool end_only;  /* nothing is known of the record: only that the log went on to it */
-    enum { ASKED, SOUND, LOST } state;
+    enum { ASKED, SOUND, MENDED, LOST } state;
 };
 
 typedef VEC(struct probe) probes;
@@ -44,15 +46,17 @@ static void look(struct probe *p, const struct kafka_record *k)
 {
     if (k->offset < p->offset)
         return;
-    if (same(p, k) || event_type_of_header(kafka_record_header(k, "ce_type")) == EVENT_PADDING)
+    if (same(p, k))
         p->state = SOUND;
+    else if (event_type_of_header(kafka_record_header(k, "ce_type")) == EVENT_PADDING)
+        p->state = MENDED;
 }
 
 /* What is in the log at all? */
 static int bounds(struct runner *r, struct probe *p, int64_t *end, struct err *e)
 {
     int64_t low, high;
-    if (kafka_watermarks(r->daemon->producer, p->topic, p->slot->partition, &low, &high, e))
+    if (kafka_watermarks(r->daemon->producer, p->topic, p->partition, &low, &high, e))
         return -1;
     *end = high;
     if (p->offset >= high)
@@ -69,16 +73,16 @@ static size_t offer(struct runner *r, probes *all, const struct kafka_record *k)
     bool taken = false;
     for (size_t i = 0; i < all->n; i++) {
         struct probe *p = &all->items[i];
-        bool mine = k && k->partition == p->slot->partition && strcmp(k->topic, p->topic) == 0;
+        bool mine = k && k->partition == p->partition && strcmp(k->topic, p->topic) == 0;
         taken |= mine;
         if (p->state == ASKED && mine)
             look(p, k);
         else if (p->state == ASKED && !k &&
-                 kafka_reader_at_end(r->reader, p->topic, p->slot->partition))
+                 kafka_reader_at_end(r->reader, p->topic, p->partition))
             p->state = LOST;
         left += p->state == ASKED;
     }
-    if (k && !taken)
+    if (k && !taken && *r->journal)
         journal_read(r, k); /* of a partition that is open */
     return left;
 }
@@ -90,7 +94,7 @@ static int read_probes(struct runner *r, probes *all, struct err *e)
         const struct probe *p = &all->items[i];
         left += p->state == ASKED;
         if (p->state == ASKED &&
-            kafka_reader_add(r->reader, p->topic, p->slot->partition, p->offset, e))
+            kafka_reader_add(r->reader, p->topic, p->partition, p->offset, e))
             return -1;
     }
     int64_t until = clock_mono_ms() + SILENCE_MS;
@@ -109,21 +113,29 @@ static int read_probes(struct runner *r, probes *all, struct err *e)
     return 0;
 }
 
+static void tell(struct runner *r, const struct probe *p)
+{
+    char why[DAEMON_WHY];
+    if (p->place)
+        p->place->mended = p->state == MENDED;
+    if (p->state != LOST)
+        return;
+    snprintf(why, sizeof why,
+             "%s [%d] has lost its end: offset %" PRId64 " was read and is gone; talaria recover",
+             p->topic, p->partition, p->offset);
+    if (p->place)
+        str_copy(p->place->why, sizeof p->place->why, why);
+    else
+        slot_lost(r, p->slot, why);
+}
+
 static int check(struct runner *r, probes *all, struct err *e)
 {
     int result = all->n ? read_probes(r, all, e) : 0;
     for (size_t i = 0; i < all->n; i++)
-        kafka_reader_remove(r->reader, all->items[i].topic, all->items[i].slot->partition);
-    for (size_t i = 0; i < all->n && !result; i++) {
-        const struct probe *p = &all->items[i];
-        char why[DAEMON_WHY];
-        if (p->state != LOST)
-            continue;
-        snprintf(why, sizeof why,
-                 "%s [%d] has lost its end: offset %" PRId64 " was read and is gone; talaria recover",
-                 p->topic, p->slot->partition, p->offset);
-        slot_lost(r, p->slot, why);
-    }
+        kafka_reader_remove(r->reader, all->items[i].topic, all->items[i].partition);
+    for (size_t i = 0; i < all->n && !result; i++)
+        tell(r, &all->items[i]);
     return result;
 }
 
@@ -143,8 +155,11 @@ static int input_probes(struct runner *r, probes *all, struct slot *s, struct er
     int64_t end;
     for (size_t i = 0; i < r->n_inputs; i++) {
         struct input *in = &s->in[i];
-        struct probe p = {
-            .slot = s, .topic = r->topics[i], .offset = in->careful.at, .mark = in->careful.mark};
+        struct probe p = {.slot = s,
+                          .topic = r->topics[i],
+                          .partition = s->partition,
+                          .offset = in->careful.at,
+                          .mark = in->careful.mark};
         p.end_only = in->committed - 1 > p.offset; /* committed by an older version */
         if (p.end_only)
             p.offset = in->committed - 1;
@@ -153,8 +168,11 @@ static int input_probes(struct runner *r, probes *all, struct slot *s, struct er
         in->until = careful_until(&in->careful, in->committed, end);
         in->from = in->committed;
     }
-    const struct probe own = {
-        .slot = s, .topic = r->journal, .offset = s->in[0].careful.own, .end_only = true};
+    const struct probe own = {.slot = s,
+                              .topic = r->journal,
+                              .partition = s->partition,
+                              .offset = s->in[0].careful.own,
+                              .end_only = true};
     return *r->journal && !r->same && own.offset >= 0 ? add_probe(r, all, &own, &end, e) : 0;
 }
 
@@ -178,7 +196,10 @@ int tails_named(struct runner *r, struct slot **slots, size_t n, struct err *e)
     int64_t end;
     int result = 0;
     for (size_t i = 0; i < n && !result && r->stage->named; i++) {
-        struct probe p = {.slot = slots[i], .topic = r->topics[0], .offset = -1};
+        struct probe p = {.slot = slots[i],
+                          .topic = r->topics[0],
+                          .partition = slots[i]->partition,
+                          .offset = -1};
         p.id = slots[i]->state ? r->stage->named(slots[i]->state, &p.offset) : NULL;
         if (p.id)
             result = add_probe(r, &all, &p, &end, e);
@@ -189,14 +210,44 @@ int tails_named(struct runner *r, struct slot **slots, size_t n, struct err *e)
     return result;
 }
 
+/* Of a compacted topic the record before may be gone for good reason. */
+static bool is_compacted(const struct runner *r, const char *topic)
+{
+    for (size_t i = 0; i < r->n_inputs; i++)
+        if (strcmp(r->topics[i], topic) == 0)
+            return strcmp(topics_find(r->stage->inputs[i])->policy, "compact") == 0;
+    return false;
+}
+
+int tails_places(struct runner *r, struct place **places, size_t n, struct err *e)
+{
+    probes all = {0};
+    int result = 0;
+    for (size_t i = 0; i < n && !result; i++) {
+        const struct stage_place *at = &places[i]->at;
+        const struct probe p = {.place = places[i],
+                                .topic = at->topic,
+                                .partition = at->partition,
+                                .offset = at->start - 1,
+                                .mark = at->mark,
+                                .end_only = !at->marked || is_compacted(r, at->topic)};
+        places[i]->why[0] = '\0';
+        places[i]->mended = false;
+        if (at->start > 0)
+            result = add_probe(r, &all, &p, &places[i]->end, e);
+    }
+    if (!result)
+        result = check(r, &all, e);
+    vec_free(&all);
+    return result;
+}
+
 /* ---- alarm ---- */
 
-int tail_say(struct runner *r, int32_t partition, enum event_type type, const char *text)
+int tail_say(struct runner *r, const char *name, enum event_type type, const char *text)
 {
-    char name[96];
     struct err e = {0};
     struct outputs out = daemon_outputs(r->daemon);
-    snprintf(name, sizeof name, partition < 0 ? "%s" : "%s/%d", r->stage->name, partition);
     struct event ev = {.type = type, .note = {.kind = "stage", .name = name, .text = text}};
     int result = outputs_event(&out, "event", -1, NULL, &ev, -1, &e);
     if (!result)
@@ -211,8 +262,10 @@ int tail_say(struct runner *r, int32_t partition, enum event_type type, const ch
 static void alarm(struct runner *r, struct slot *s, bool raised)
 {
     struct err e = {0};
+    char name[64];
+    snprintf(name, sizeof name, "%s/%d", r->stage->name, s->partition);
     if (s->in[0].careful.alarm == raised ||
-        tail_say(r, s->partition, raised ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED, s->why))
+        tail_say(r, name, raised ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED, s->why))
         return;
     for (size_t i = 0; i < r->n_inputs; i++)
         s->in[i].careful.alarm = raised;
@@ -237,8 +290,10 @@ void slot_found(struct runner *r, struct slot *s)
 
 void tails_measure(struct runner *r)
 {
-    size_t n = r->lost_why[0] != '\0';
+    size_t n = 0;
     for (size_t i = 0; i < r->slots.n; i++)
         n += r->slots.items[i]->why[0] != '\0';
+    for (size_t i = 0; i < r->owned.n; i++)
+        n += r->owned.items[i].why[0] != '\0';
     metric_set(&closed, (double)n, r->stage->name);
 }

@@ -13,7 +13,7 @@ import threading
 from kit import study
 from kit.compare import identities
 from kit.senders import send_until_acknowledged
-from kit.wait import within
+from kit.wait import TimedOut, within
 
 FS_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 NOLOGFLUSH = 2
@@ -198,10 +198,13 @@ def ride(machine, sink, folder, seeds, place=None, hit=1, after=None):
         service, name = place.split("/")
         stopped = getattr(site, service)
         stopped.stop()
-        stopped.start(failpoints={name: f"stop@{hit}"}, once=False).ready()
+        stopped.start(failpoints={name: f"stop@{hit}"}, once=False)
+        within(30, lambda: stopped.halted() or stopped.get("/readyz", timeout=1)[0] == 200,
+               what=f"{service} ready, or at {name}")
     load = Load(site, folder, seeds).start()
     if stopped:
-        within(30, stopped.halted, what=f"{place} reached")
+        with contextlib.suppress(TimedOut):  # not passed so often: a cut at rest
+            within(8, stopped.halted)
     else:
         load.has(after)
     machine.cut()

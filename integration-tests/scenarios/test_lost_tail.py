@@ -122,3 +122,43 @@ def test_what_nobody_had_read_is_no_reason_to_stop(own_site, own_kafka, tmp_fold
     assert recover(site)["announced"] == 3
     site.settled(study.uid(2, "study"), 3, seconds=60)
     assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 6
+
+
+def test_the_bookkeeper_takes_no_other_record_for_the_one_it_has_read(own_site, own_kafka, tmp_folder):
+    """Its place is in Postgres. The log is longer than that again before it looks."""
+    site, kafka = own_site, own_kafka
+    sink = site.sink()
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    copy = tmp_folder / "copy"
+
+    def send(*seeds):
+        for seed in seeds:
+            assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=3)) == [0] * 3
+
+    send(1)
+    site.settled(study.uid(1, "study"), 3)
+    for folder in logs(site, kafka):
+        shutil.copytree(folder, copy / folder.name)
+    send(2)
+    site.settled(study.uid(2, "study"), 3)
+    power_cut(site, kafka)
+    put_back(site, kafka, copy)
+    kafka.start()
+    site.receiver.start().ready(30)
+    send(*range(3, 9))
+    for service in site.services.values():
+        if not service.alive():
+            service.start()
+    bookkeeper = site.bookkeeper
+    closed = within(30, lambda: bookkeeper.metric("talaria_stage_closed", stage="bookkeeper"), what="closed")
+    assert "talaria recover" in bookkeeper.get("/readyz")[1]
+    within(20, lambda: len([a for a in alarms(site, "raised") if a.startswith("bookkeeper/instance/")]) == closed,
+           what="an alarm for each closed partition")
+    recover(site)
+    bookkeeper.ready(30)
+    for seed in range(1, 9):
+        site.settled(study.uid(seed, "study"), 3, seconds=60)
+        assert site.unbalanced(study.uid(seed, "study")) == []
+    assert bookkeeper.metric("talaria_stage_closed", stage="bookkeeper") == 0
+    assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 24
+    within(20, lambda: alarms(site, "cleared") == alarms(site, "raised"), what="every alarm is over")

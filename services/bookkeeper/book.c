@@ -14,16 +14,11 @@
 enum { MEMBERS_AT_ONCE = 5000, PARTS_MAX = 10000 };
 #define GIVE_UP "2 minutes"
 
-struct position {
-    char *topic;
-    int32_t partition;
-    int64_t next, newest_claim;
-};
 
 struct book {
     struct pg *pg;
     struct objstore *store;
-    VEC(struct position) positions;
+    VEC(struct plan_position) positions; /* topic is owned */
     struct plan plan;
     struct str columns[PLAN_COLUMNS];
 };
@@ -40,7 +35,7 @@ struct book *book_new(const char *conninfo, struct objstore *store)
 static void forget_positions(struct book *b)
 {
     for (size_t i = 0; i < b->positions.n; i++)
-        mem_free(b->positions.items[i].topic);
+        mem_free((char *)(uintptr_t)b->positions.items[i].topic);
     vec_clear(&b->positions);
 }
 
@@ -64,43 +59,77 @@ struct pg *book_pg(struct book *b)
 
 /* ---- positions ---- */
 
-static int read_position(struct book *b, struct kafka_partition *part, struct err *e)
+static int read_position(struct book *b, struct stage_place *place, struct err *e)
 {
     char partition[16];
-    snprintf(partition, sizeof partition, "%d", part->partition);
+    snprintf(partition, sizeof partition, "%d", place->partition);
     struct pg_result *r;
     if (pg_query(b->pg, &r,
                  "INSERT INTO positions AS o (topic,partition,next_offset) VALUES ($1,$2::int,-1)"
                  " ON CONFLICT (topic,partition) DO UPDATE SET topic=o.topic"
-                 " RETURNING next_offset,newest_claim",
-                 2, (const char *const[]){part->topic, partition}, e) != 0)
+                 " RETURNING next_offset,newest_claim,last_mark IS NOT NULL,last_mark,last_time",
+                 2, (const char *const[]){place->topic, partition}, e) != 0)
         return -1;
-    int64_t next = pg_int(r, 0, 0, -1);
-    *vec_push(&b->positions) =
-        (struct position){mem_strdup(part->topic), part->partition, next, pg_int(r, 0, 1, -1)};
-    part->start = next >= 0 ? next : KAFKA_START;
+    const struct plan_position p = {.topic = mem_strdup(place->topic),
+                                    .partition = place->partition,
+                                    .next = pg_int(r, 0, 0, -1),
+                                    .newest_claim = pg_int(r, 0, 1, -1),
+                                    .marked = strcmp(pg_value(r, 0, 2), "t") == 0,
+                                    .mark = (uint64_t)pg_int(r, 0, 3, 0),
+                                    .time = pg_int(r, 0, 4, 0)};
+    *vec_push(&b->positions) = p;
+    place->start = p.next >= 0 ? p.next : KAFKA_START;
+    place->marked = p.marked;
+    place->mark = p.mark;
+    place->time = p.time;
     pg_result_free(r);
     return 0;
 }
 
-int book_positions(struct book *b, struct kafka_partition *parts, size_t n, struct err *e)
+int book_positions(struct book *b, struct stage_place *places, size_t n, struct err *e)
 {
     forget_positions(b);
     if (pg_connect(b->pg, e) != 0)
         return -1;
     for (size_t i = 0; i < n; i++)
-        if (read_position(b, &parts[i], e) != 0)
+        if (read_position(b, &places[i], e) != 0)
             return -1;
     return 0;
 }
 
-static ssize_t find_position(const struct book *b, const struct kafka_record *r)
+static struct plan_position *position_of(struct book *b, const char *topic, int32_t partition)
 {
     for (size_t i = 0; i < b->positions.n; i++)
-        if (b->positions.items[i].partition == r->partition &&
-            strcmp(b->positions.items[i].topic, r->topic) == 0)
-            return (ssize_t)i;
-    return -1;
+        if (b->positions.items[i].partition == partition &&
+            strcmp(b->positions.items[i].topic, topic) == 0)
+            return &b->positions.items[i];
+    return NULL;
+}
+
+int book_back(struct book *b, const struct stage_place *place, int64_t offset, struct err *e)
+{
+    struct plan_position *p = position_of(b, place->topic, place->partition);
+    char partition[16], next[24], start[24];
+    struct pg_result *r;
+    if (!p || p->newest_claim >= 0)
+        return 1;
+    snprintf(partition, sizeof partition, "%d", place->partition);
+    snprintf(next, sizeof next, "%" PRId64, offset);
+    snprintf(start, sizeof start, "%" PRId64, p->next);
+    if (pg_connect(b->pg, e) != 0 ||
+        pg_query(b->pg, &r,
+                 "UPDATE positions SET next_offset=$3::bigint,last_mark=NULL,at=now() WHERE topic=$1"
+                 " AND partition=$2::int AND next_offset=$4::bigint AND newest_claim<0",
+                 4, (const char *const[]){place->topic, partition, next, start}, e) != 0)
+        return -1;
+    int64_t moved = pg_affected(r);
+    pg_result_free(r);
+    if (moved != 1)
+        return err_set(e, ERR_RETRY, 0, "%s [%d]: another bookkeeper has moved the position",
+                       place->topic, place->partition);
+    p->next = offset;
+    p->marked = false;
+    return 0;
 }
 
 static void add_number(struct str *column, int64_t v)
@@ -115,10 +144,10 @@ static int write_positions(struct book *b, const struct plan_position *after, st
 {
     struct str *c = b->columns;
     int64_t changed = 0;
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 7; i++)
         pg_array_begin(&c[i]);
     for (size_t i = 0; i < b->positions.n; i++) {
-        const struct position *old = &b->positions.items[i];
+        const struct plan_position *old = &b->positions.items[i];
         if (after[i].next == old->next)
             continue;
         changed++;
@@ -127,17 +156,20 @@ static int write_positions(struct book *b, const struct plan_position *after, st
         add_number(&c[2], old->next);
         add_number(&c[3], after[i].next);
         add_number(&c[4], after[i].newest_claim);
+        add_number(&c[5], (int64_t)after[i].mark);
+        add_number(&c[6], after[i].time);
     }
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 7; i++)
         pg_array_end(&c[i]);
     struct pg_result *r;
     if (pg_query_arrays(
             b->pg, &r,
             "UPDATE positions o SET next_offset=n.new::bigint,newest_claim=n.claim::bigint,"
-            "at=now() FROM unnest($1::text[],$2::text[],$3::text[],$4::text[],$5::text[])"
-            " AS n (topic,partition,old,new,claim) WHERE o.topic=n.topic AND"
+            "last_mark=n.mark::bigint,last_time=n.time::bigint,at=now() FROM"
+            " unnest($1::text[],$2::text[],$3::text[],$4::text[],$5::text[],$6::text[],$7::text[])"
+            " AS n (topic,partition,old,new,claim,mark,time) WHERE o.topic=n.topic AND"
             " o.partition=n.partition::int AND o.next_offset=n.old::bigint",
-            5, c, e) != 0)
+            7, c, e) != 0)
         return -1;
     int64_t moved = pg_affected(r);
     pg_result_free(r);
@@ -260,14 +292,13 @@ static int write_all(struct book *b, const struct plan_position *after, struct e
 static int plan_batch(struct book *b, struct plan_position *after,
                       const struct kafka_record *records, size_t n, struct err *e)
 {
-    for (size_t i = 0; i < b->positions.n; i++) {
-        const struct position *p = &b->positions.items[i];
-        after[i] = (struct plan_position){p->topic, p->partition, p->next, p->newest_claim};
-    }
+    for (size_t i = 0; i < b->positions.n; i++)
+        after[i] = b->positions.items[i];
     for (size_t i = 0; i < n; i++) {
-        ssize_t at = find_position(b, &records[i]);
-        if (at < 0)
+        const struct plan_position *p = position_of(b, records[i].topic, records[i].partition);
+        if (!p)
             return err_set(e, ERR_FATAL, 0, "record of a partition without a position");
+        size_t at = (size_t)(p - b->positions.items);
         if (records[i].offset < after[at].next)
             continue; /* seen already: the fetch began before the position */
         if (plan_record(&b->plan, &after[at], &records[i], e) != 0)
@@ -285,10 +316,8 @@ int book_batch(struct book *b, const struct kafka_record *records, size_t n, str
         rc = pg_connect(b->pg, e);
     if (rc == 0 && (rc = write_all(b, after, e)) != 0)
         pg_rollback(b->pg);
-    for (size_t i = 0; rc == 0 && i < b->positions.n; i++) {
-        b->positions.items[i].next = after[i].next;
-        b->positions.items[i].newest_claim = after[i].newest_claim;
-    }
+    for (size_t i = 0; rc == 0 && i < b->positions.n; i++)
+        b->positions.items[i] = after[i];
     mem_free(after);
     return rc;
 }

@@ -6,6 +6,7 @@
 #define BOOKKEEPER_BOOK_H
 
 #include "bookkeeper/plan.h"
+#include "daemon/stage.h"
 #include "objstore/objstore.h"
 #include "pg/pg.h"
 
@@ -14,9 +15,12 @@ struct book;
 struct book *book_new(const char *conninfo, struct objstore *store);
 void book_free(struct book *b);
 
-/* Where to read each partition from, and its newest claim; a new partition begins at its start. */
-int book_positions(struct book *b, struct kafka_partition *parts, size_t n,
-                   struct err *e) MUST_CHECK;
+/* Where to read each partition from, and what stood before; a new partition begins at its start. */
+int book_positions(struct book *b, struct stage_place *places, size_t n, struct err *e) MUST_CHECK;
+/* Reads a partition again from an earlier offset. 1: not one in which choices stand, which count by
+ * the claims before them. */
+int book_back(struct book *b, const struct stage_place *place, int64_t offset,
+              struct err *e) MUST_CHECK;
 /* All or nothing. RETRY: again; REJECT: one of the records cannot be written; FATAL: another
  * bookkeeper has gone on from here, or this batch is in already: ask for the positions again. */
 int book_batch(struct book *b, const struct kafka_record *records, size_t n,

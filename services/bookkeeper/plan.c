@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/mem.h"
+#include "daemon/careful.h"
 
 void plan_init(struct plan *p)
 {
@@ -574,6 +575,9 @@ int plan_record(struct plan *p, struct plan_position *at, const struct kafka_rec
     if (type == EVENT_CLAIM)
         at->newest_claim = r->offset;
     at->next = r->offset + 1;
+    at->marked = true;
+    at->mark = careful_mark(r->timestamp, r->value);
+    at->time = r->timestamp;
     return 0;
 }
 

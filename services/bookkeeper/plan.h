@@ -77,6 +77,9 @@ struct plan_position {
     const char *topic;
     int32_t partition;
     int64_t next, newest_claim;
+    bool marked; /* the record before next is known: */
+    uint64_t mark;
+    int64_t time;
 };
 
 void plan_init(struct plan *p);

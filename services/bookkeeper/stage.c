@@ -47,12 +47,18 @@ static bool migrated(struct keeper *k)
     return yes;
 }
 
-static int positions(struct daemon *d, struct kafka_partition *parts, size_t n, struct err *e)
+static int positions(struct daemon *d, struct stage_place *places, size_t n, struct err *e)
 {
     struct keeper *k = daemon_context(d);
     if (!migrated(k))
         return err_set(e, ERR_RETRY, 0, "waiting for PostgreSQL");
-    return book_positions(k->stage, parts, n, e);
+    return book_positions(k->stage, places, n, e);
+}
+
+static int back(struct daemon *d, const struct stage_place *place, int64_t offset, struct err *e)
+{
+    struct keeper *k = daemon_context(d);
+    return book_back(k->stage, place, offset, e);
 }
 
 /* The noun of talaria.<site>.<noun>: few values, so it may be a label. */
@@ -79,6 +85,7 @@ const struct stage bookkeeper_stage = {
     .inputs = {"instance", "decision", "task", "delivery", "event", "config", "dlq"},
     .gather_ms = 100, /* people look at the ledger; a busy broker is spared a fetch per record */
     .positions = positions,
+    .back = back,
     .batch = batch,
 };
 

@@ -30,6 +30,13 @@ static void prepare(struct recover *r, struct recover_topic *t, const char *noun
         t->named[i] = -1;
 }
 
+void recover_topics(struct recover *r, struct recover_topic *out[RECOVER_TOPICS])
+{
+    struct recover_topic *const all[RECOVER_TOPICS] = {
+        &r->instance, &r->decision, &r->task, &r->delivery, &r->event, &r->config, &r->dlq};
+    memcpy(out, all, sizeof all);
+}
+
 static int count_partitions(struct recover *r, struct recover_topic *t, struct err *e)
 {
     t->n = kafka_partitions(r->producer, t->name, e);
@@ -44,11 +51,16 @@ static int open_all(struct recover *r, const char *store, struct err *e)
     prepare(r, &r->decision, "decision");
     prepare(r, &r->task, "task");
     prepare(r, &r->delivery, "delivery");
+    prepare(r, &r->event, "event");
+    prepare(r, &r->config, "config");
+    prepare(r, &r->dlq, "dlq");
     if (objstore_open(&r->store, store, e) || kafka_producer_new(&r->producer, &r->options, e))
         return -1;
-    if (count_partitions(r, &r->instance, e) || count_partitions(r, &r->decision, e) ||
-        count_partitions(r, &r->task, e) || count_partitions(r, &r->delivery, e))
-        return -1;
+    struct recover_topic *topics[RECOVER_TOPICS];
+    recover_topics(r, topics);
+    for (size_t i = 0; i < RECOVER_TOPICS; i++)
+        if (count_partitions(r, topics[i], e))
+            return -1;
     if (r->instance.n != r->decision.n)
         return err_set(e, ERR_FATAL, 0, "instance and decision differ in partitions");
     return 0;

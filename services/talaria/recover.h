@@ -29,7 +29,7 @@ struct recover {
     struct kafka_options options;
     struct kafka_producer *producer;
     struct objstore *store;
-    struct recover_topic instance, decision, task, delivery;
+    struct recover_topic instance, decision, task, delivery, event, config, dlq;
     VEC(char *) manifests;    /* of valid decisions */
     VEC(uint64_t) decided;    /* receipts that stand there, sorted */
     const char **extra_tags;  /* of the configuration in use; owned */
@@ -37,6 +37,10 @@ struct recover {
     int64_t padded;
     int64_t objects, known, announced, old, torn, strange; /* instances of the store */
 };
+
+/* All topics, in a list. */
+#define RECOVER_TOPICS 7
+void recover_topics(struct recover *r, struct recover_topic *out[RECOVER_TOPICS]);
 
 void recover_named(struct recover_topic *t, int32_t partition, int64_t offset);
 /* A group that has lost its offsets begins at the log's start: an older floor is harmless. */

@@ -145,8 +145,9 @@ static int group_commits(struct recover *r, struct recover_topic *t, const char 
 
 int recover_commits(struct recover *r, struct err *e)
 {
-    struct recover_topic *const topics[] = {&r->instance, &r->decision, &r->task, &r->delivery};
-    for (size_t i = 0; i < ARRAY_LEN(topics); i++)
+    struct recover_topic *topics[RECOVER_TOPICS];
+    recover_topics(r, topics);
+    for (size_t i = 0; i < RECOVER_TOPICS; i++)
         for (size_t g = 0; g < topics[i]->spec->groups.n; g++)
             if (group_commits(r, topics[i], topics[i]->spec->groups.items[g], e))
                 return -1;
@@ -155,17 +156,14 @@ int recover_commits(struct recover *r, struct err *e)
 
 int recover_starts(struct recover *r, struct err *e)
 {
-    size_t n;
-    const struct topic_spec *specs = topics_all(&n);
-    char group[TOPIC_NAME], topic[TOPIC_NAME];
-    for (size_t i = 0; i < n; i++) {
-        int32_t parts = kafka_partitions(r->producer, topics_name(topic, r->site, specs[i].noun), e);
-        if (parts < 0)
-            return -1;
-        for (size_t g = 0; g < specs[i].groups.n; g++)
-            if (kafka_commit_start(&r->options,
-                                   topics_group(group, r->site, specs[i].groups.items[g]), topic,
-                                   parts, e))
+    struct recover_topic *topics[RECOVER_TOPICS];
+    char group[TOPIC_NAME];
+    recover_topics(r, topics);
+    for (size_t i = 0; i < RECOVER_TOPICS; i++) {
+        const struct row_strings *groups = &topics[i]->spec->groups;
+        for (size_t g = 0; g < groups->n; g++)
+            if (kafka_commit_start(&r->options, topics_group(group, r->site, groups->items[g]),
+                                   topics[i]->name, topics[i]->n, e))
                 return -1;
     }
     return 0;
@@ -260,6 +258,8 @@ static int pad(struct recover *r, const struct recover_topic *t, int32_t partiti
     if (t->named[partition] - high > PAD_MAX)
         return err_set(e, ERR_FATAL, 0, "%s [%d]: offset %lld is named, but the log ends at %lld",
                        t->name, partition, (long long)t->named[partition], (long long)high);
+    if (strcmp(t->spec->policy, "compact") == 0 && t->named[partition] < high)
+        return 0; /* what stood at an offset cannot be told there */
     do {
         int64_t n = t->named[partition] - (last < 0 ? high - 1 : last);
         n = n < 1 ? 1 : n > PAD_AT_ONCE ? PAD_AT_ONCE : n;
@@ -271,9 +271,9 @@ static int pad(struct recover *r, const struct recover_topic *t, int32_t partiti
 
 int recover_pad(struct recover *r, struct err *e)
 {
-    const struct recover_topic *const topics[] = {&r->instance, &r->decision, &r->task,
-                                                  &r->delivery};
-    for (size_t i = 0; i < ARRAY_LEN(topics); i++)
+    struct recover_topic *topics[RECOVER_TOPICS];
+    recover_topics(r, topics);
+    for (size_t i = 0; i < RECOVER_TOPICS; i++)
         for (int32_t p = 0; p < topics[i]->n; p++)
             if (pad(r, topics[i], p, e))
                 return -1;

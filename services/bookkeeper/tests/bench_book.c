@@ -74,7 +74,7 @@ static double replay(struct cluster *c, struct objstore *store, int64_t n)
     static struct test_record t[BATCH];
     static struct kafka_record r[BATCH];
     struct book *b = book_new(c->conninfo, store);
-    struct kafka_partition p = {.topic = TOPIC};
+    struct stage_place p = {.topic = TOPIC};
     assert_int_equal(book_positions(b, &p, 1, &e), 0);
     int64_t spent = 0, cpu = 0;
     for (int64_t at = 0; at < n; at += BATCH) {

@@ -139,7 +139,7 @@ static struct book *book(const char *topic, int64_t *from)
 {
     struct err e;
     struct book *b = book_new(cluster.conninfo, store);
-    struct kafka_partition p = {.topic = topic, .partition = 0};
+    struct stage_place p = {.topic = topic, .partition = 0};
     if (book_positions(b, &p, 1, &e) != 0)
         fail_msg("%s", e.text);
     if (from)

@@ -137,7 +137,7 @@ static void hand_over(struct runner *r, struct slot *s, const struct kafka_recor
     stage_fill(&rec, r, k, r->stage->journal);
     rec.folding = folding;
     rec.is_void = stage_is_void(&s->newest, &rec);
-    slot_log_time(s, k->timestamp);
+    slot_log_time(s, &s->told[STAGE_INPUTS], k->timestamp);
     if (rec.is_void)
         metric_add(&void_choices, 1, r->stage->name);
     if (rec.type == EVENT_UNKNOWN || !r->stage->journal_record)
@@ -248,6 +248,7 @@ static int begin(struct runner *r, struct slot *s, struct err *e)
     s->claim = s->newest = -1;
     s->claimed_at = s->log_ts = clock_wall_ms();
     s->log_mono = clock_mono_ms();
+    memset(s->told, 0, sizeof s->told);
     for (size_t i = 0; i < r->n_inputs; i++) {
         s->in[i].read = s->in[i].position = s->in[i].committed;
         s->in[i].claim = s->in[i].floor_claim;

@@ -10,6 +10,7 @@
 #include "metrics/metrics.h"
 
 #define METADATA_MAX 1024
+#define SET_BACK_MS  10000 /* from one record of a log to its next: a broker's clock was corrected */
 
 METRIC_GAUGE(floor_age, "talaria_stage_floor_age_seconds",
              "How long a floor has not moved though records after it were read.", "stage");
@@ -76,9 +77,11 @@ void slot_free(struct runner *r, struct slot *s)
     mem_free(s);
 }
 
-void slot_log_time(struct slot *s, int64_t timestamp)
+void slot_log_time(struct slot *s, int64_t *before, int64_t timestamp)
 {
-    if (timestamp < s->log_ts)
+    bool set_back = timestamp < *before - SET_BACK_MS;
+    *before = timestamp;
+    if (timestamp < s->log_ts && !set_back)
         return;
     s->log_ts = timestamp;
     s->log_mono = clock_mono_ms();

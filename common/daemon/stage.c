@@ -303,7 +303,7 @@ static void input_record(struct runner *r, const struct kafka_record *k)
         s->again->dropped = true;
         return;
     }
-    slot_log_time(s, k->timestamp);
+    slot_log_time(s, &s->told[i], k->timestamp);
     if (work(r, s, k, i) != STAGE_RETRY || !s->state)
         return;
     if (s->again) { /* one at a time: this one is read again after the other */

@@ -52,6 +52,7 @@ struct slot {
     char *saved; /* own metadata of the last commit; NULL: none */
     char why[DAEMON_WHY]; /* it stays closed until `talaria recover`; "": it does not */
     int64_t log_ts, log_mono;
+    int64_t told[STAGE_INPUTS + 1]; /* by the newest record of each input, and of the journal */
     int64_t moved;            /* monotonic: when the floor moved, or nothing was behind it */
     int64_t reopen_at, pause; /* while closed; reopen_at 0: not before the group says so */
     struct again *again;
@@ -121,7 +122,8 @@ struct slot *slot_new(struct runner *r, const struct kafka_partition *parts, siz
                       int32_t partition);
 void slot_close(struct runner *r, struct slot *s, int64_t reopen_in); /* -1: not by itself */
 void slot_free(struct runner *r, struct slot *s);
-void slot_log_time(struct slot *s, int64_t timestamp);
+/* A record tells log time; *before: what the record before it in the same log told. */
+void slot_log_time(struct slot *s, int64_t *before, int64_t timestamp);
 /* Commits every open slot's floor and metadata if they moved (or force). FATAL: refused. */
 int floors_commit(struct runner *r, bool force, struct err *e);
 /* All slots are given away: floors, and that they were closed cleanly. */

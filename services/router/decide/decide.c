@@ -9,6 +9,7 @@ struct decide *decide_new(const struct decide_setup *setup)
     d->owner = mem_strdup(setup->owner);
     d->next_due = INT64_MAX;
     d->seen = INT64_MAX;
+    d->latest = 0;
     d->named = -1;
     d->scratch = arena_new(0);
     return d;
@@ -112,8 +113,23 @@ static void find_next_due(struct decide *d)
     }
 }
 
+/* The log's clock was set back (a broker's was corrected): a quiet time that counts from a point in the
+ * future would last until then. Like one that found nobody at work it starts anew. */
+static void set_back(struct decide *d, int64_t now)
+{
+    d->latest = now;
+    for (struct window *w = d->open; w; w = w->hh.next)
+        if (w->base > now + DECIDE_SET_BACK_MS)
+            window_set_back(d, w, now);
+        else if (w->base > d->latest)
+            d->latest = w->base;
+    find_next_due(d);
+}
+
 static void collect_timers(struct decide *d, int64_t now)
 {
+    if (d->latest - DECIDE_SET_BACK_MS > now)
+        set_back(d, now);
     bool gap = d->seen < now && now - d->seen > DECIDE_GAP_MS;
     int64_t until = gap ? now + DECIDE_SOON_MS : now;
     if (until <= d->next_due)

@@ -25,6 +25,8 @@
 #define DECIDE_GAP_MS   4000
 #define DECIDE_PULSE_MS 1000
 #define DECIDE_SOON_MS  15000 /* the receivers' outbox needs a while to come after an outage */
+/* A quiet time that counts from a point so far in the future starts anew: the log's clock was set back. */
+#define DECIDE_SET_BACK_MS 10000
 
 struct decide;
 

@@ -47,7 +47,7 @@ struct window {
 
     /* timers, log time */
     int64_t base; /* the quiet time counts from here */
-    int64_t quiet_ms, grace_ms, lost_ms, cap_at, cap_n;
+    int64_t quiet_ms, grace_ms, lost_ms, cap_ms, cap_at, cap_n;
     int64_t evidence_at; /* the associations prove it whole since then; -1: they do not */
     int64_t not_before;  /* the end of an open association */
     int64_t due;
@@ -95,6 +95,7 @@ struct decide {
     char *named_receipt;
     int64_t next_due; /* lower bound of all timers */
     int64_t seen;     /* log time of the newest record; INT64_MAX: none yet */
+    int64_t latest;   /* upper bound of where quiet times count from */
     bool tick_in_flight;
     struct decide_stats stats;
     VEC(struct closer) closers;
@@ -120,6 +121,8 @@ void window_alive(struct decide *d, const struct event_association_alive *alive,
 void window_schedule(struct decide *d, struct window *w);
 /* A timer found nobody at work: starts anew. */
 void window_restart(struct decide *d, struct window *w, int64_t at);
+/* The log's clock was set back to at: nothing of the window may lie in the future. */
+void window_set_back(struct decide *d, struct window *w, int64_t at);
 
 /* ---- tags.c ---- */
 void tags_take(struct window *w, const struct row_pairs *tags);

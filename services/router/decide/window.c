@@ -41,7 +41,8 @@ struct window *window_open(struct decide *d, const struct config_snapshot *confi
     w->opened = in->timestamp;
     w->evidence_at = -1;
     w->not_before = INT64_MIN;
-    w->cap_at = in->timestamp + config->defaults.cap_seconds * 1000;
+    w->cap_ms = config->defaults.cap_seconds * 1000;
+    w->cap_at = in->timestamp + w->cap_ms;
     w->cap_n = config->defaults.cap_instances > 0 ? config->defaults.cap_instances : INT64_MAX;
     w->source.name = arena_strdup(w->arena, s->source.name);
     w->source.label = arena_strdup(w->arena, s->source.label);
@@ -177,6 +178,8 @@ void window_schedule(struct decide *d, struct window *w)
     }
     w->due = quiet;
     w->reason = REASON_QUIET;
+    if (w->base > d->latest)
+        d->latest = w->base;
     if (w->evidence_at >= 0 && w->evidence_at + w->grace_ms < w->due) {
         w->due = w->evidence_at + w->grace_ms;
         w->reason = REASON_RELEASED;
@@ -192,6 +195,22 @@ void window_restart(struct decide *d, struct window *w, int64_t at)
     w->evidence_at = -1;
     d->stats.restarted++;
     window_schedule(d, w);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+void window_set_back(struct decide *d, struct window *w, int64_t at)
+{
+    w->opened = least(w->opened, at);
+    w->newest = least(w->newest, at);
+    w->cap_at = least(w->cap_at, at + w->cap_ms);
+    w->not_before = least(w->not_before, at);
+    for (size_t i = 0; i < w->carriers.n; i++)
+        w->carriers.items[i].seen = least(w->carriers.items[i].seen, at);
+    window_restart(d, w, at);
 }
 
 void window_add(struct decide *d, struct window *w, const struct config_snapshot *config,

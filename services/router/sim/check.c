@@ -18,7 +18,7 @@ static void count_receipt(void *to, const char *receipt)
 {
     struct sim *s = to;
     int n = receipt_number(receipt);
-    if (n < 0 || s->known[n].first < 0)
+    if (n < 0 || !s->known[n].stored)
         sim_broken(s, "a decision names receipt %s, which was never stored", receipt);
     else if (++s->known[n].decisions > 1)
         sim_broken(s, "receipt %d stands in two valid decisions", n);
@@ -40,31 +40,42 @@ static void check_released(struct sim *s, const struct event_series_decided *d, 
     sim_broken(s, "%s was closed as released without an association's end", d->series);
 }
 
-static int receipt_of(const struct sim_record *r)
+int check_receipt_of(const struct sim_record *r)
 {
     struct slice raw, data;
     char receipt[17] = "";
+    if (r->type != EVENT_INSTANCE_STORED)
+        return -1;
     if (rows_peek(&data, r->value.data, r->value.len, "data") == 0 &&
         rows_peek(&raw, data.p, data.n, "receipt") == 0 && raw.n == 18)
         memcpy(receipt, raw.p + 1, 16);
     return receipt_number(receipt);
 }
 
-/* When the newest receipt of a window came. */
+static bool of_series(const struct sim_record *r, const struct event_series_decided *d)
+{
+    return r->type == EVENT_INSTANCE_STORED && strcmp(r->study, d->study) == 0 &&
+           strcmp(r->series, d->series) == 0;
+}
+
+/* Log time when the newest receipt of a window came, or the earliest afterwards: the clock may have
+ * been set back. */
 static int64_t newest(const struct sim *s, const struct event_series_decided *d)
 {
     bool seen[SIM_RECEIPTS] = {false};
-    int64_t at = 0;
+    int64_t at = 0, last = d->window->first;
     for (int64_t i = d->window->first; i <= d->window->last; i++) {
         const struct sim_record *r = &s->world.logs[SIM_INSTANCE].records.items[i];
-        int n = r->type == EVENT_INSTANCE_STORED && strcmp(r->series, d->series) == 0
-                    ? receipt_of(r)
-                    : -1;
+        int n = of_series(r, d) ? check_receipt_of(r) : -1;
         if (n < 0 || seen[n])
             continue;
         seen[n] = true;
         at = r->timestamp;
+        last = i;
     }
+    for (; last < (int64_t)s->world.logs[SIM_INSTANCE].records.n; last++)
+        if (s->world.logs[SIM_INSTANCE].records.items[last].timestamp < at)
+            at = s->world.logs[SIM_INSTANCE].records.items[last].timestamp;
     return at;
 }
 
@@ -77,14 +88,16 @@ static int64_t quiet_end(const struct sim *s, const struct event_series_decided 
     int64_t base = 0;
     for (int64_t i = d->window->first; i < (int64_t)log->records.n; i++) {
         const struct sim_record *r = &log->records.items[i];
-        bool gap = base && r->timestamp - r[-1].timestamp > DECIDE_GAP_MS;
+        if (base > r->timestamp + DECIDE_SET_BACK_MS)
+            base = r->timestamp; /* the log's clock was set back: anew */
+        bool gap = base && i > d->window->first && r->timestamp - r[-1].timestamp > DECIDE_GAP_MS;
         if (gap && r->timestamp + DECIDE_SOON_MS > base + SIM_QUIET_MS)
             base = r->timestamp;
         else if (base && r->timestamp > base + SIM_QUIET_MS)
             return r->timestamp;
-        if (r->type != EVENT_INSTANCE_STORED || strcmp(r->series, d->series) != 0)
+        if (!of_series(r, d))
             continue;
-        int n = receipt_of(r);
+        int n = check_receipt_of(r);
         if (n >= 0 && !seen[n]) {
             seen[n] = true;
             base = r->timestamp;
@@ -93,10 +106,10 @@ static int64_t quiet_end(const struct sim *s, const struct event_series_decided 
     return -1;
 }
 
-static bool of_release(const struct sim *s, const char *series)
+static bool of_release(const struct sim *s, const struct event_series_decided *d)
 {
     for (int i = 0; i < s->script.series; i++)
-        if (strcmp(script_series(i), series) == 0)
+        if (strcmp(script_study(i), d->study) == 0 && strcmp(script_series(i), d->series) == 0)
             return s->script.release[i];
     return false;
 }
@@ -104,14 +117,14 @@ static bool of_release(const struct sim *s, const char *series)
 static void check_time(struct sim *s, const struct event_series_decided *d)
 {
     int64_t closed = clock_parse_rfc3339(d->closed_at);
-    if (!s->script.same_quiet)
+    if (!s->script.same_quiet || s->result->poisoned)
         return;
     if (d->reason == REASON_RELEASED)
         check_released(s, d, closed);
     if (d->reason != REASON_QUIET)
         return;
     int64_t want = quiet_end(s, d);
-    if (of_release(s, d->series)) { /* its grace may have started the quiet time anew, earlier */
+    if (of_release(s, d)) { /* its grace may have started the quiet time anew, earlier */
         want = newest(s, d) + SIM_QUIET_MS + 1;
         if (closed >= want)
             return;
@@ -140,6 +153,14 @@ void check_appended(struct sim *s, const struct sim_record *r)
     }
     const struct event_series_decided *d = &ev.decided;
     *vec_push(&s->valid) = mem_strdup(d->decision);
+    if (d->window->last > s->named)
+        s->named = d->window->last;
+    for (size_t i = 0; i < d->deliveries.n; i++) {
+        const struct event_delivery_requested *x =
+            rows_at(struct event_delivery_requested, &d->deliveries, i);
+        *vec_push(&s->asked) =
+            (struct asked){mem_strdup(x->delivery), mem_strdup(x->manifest.key), false};
+    }
     const struct str *manifest = world_get(&s->world, d->manifest.key);
     if (!manifest)
         sim_broken(s, "a decision was written before its manifest");
@@ -151,7 +172,8 @@ void check_appended(struct sim *s, const struct sim_record *r)
 void check_floor(struct sim *s, int64_t floor)
 {
     for (int i = 0; i < s->script.receipts; i++)
-        if (s->known[i].first >= 0 && s->known[i].first < floor && !s->known[i].decisions)
+        if (s->known[i].first >= 0 && s->known[i].first < floor && !s->known[i].decisions &&
+            !s->known[i].poisoned)
             sim_broken(s, "floor %lld is past receipt %d at %lld, which is not decided",
                        (long long)floor, i, (long long)s->known[i].first);
 }
@@ -159,9 +181,33 @@ void check_floor(struct sim *s, int64_t floor)
 bool check_all_decided(const struct sim *s)
 {
     for (int i = 0; i < s->script.receipts; i++)
-        if (!s->known[i].decisions)
+        if (!s->known[i].decisions && !s->known[i].poisoned)
             return false;
     return true;
+}
+
+void check_poisoned(struct sim *s, const struct sim_record *r)
+{
+    int receipt = check_receipt_of(r);
+    sim_trace(s, "record %lld goes to dlq", (long long)r->offset);
+    s->result->poisoned++;
+    if (receipt >= 0)
+        s->known[receipt].poisoned = true;
+    if (r->offset < SIM_OFFSETS && s->interrupted[r->offset] < CAREFUL_HITS)
+        sim_broken(s, "record %lld went to dlq, but its worker died %d times", (long long)r->offset,
+                   s->interrupted[r->offset]);
+}
+
+void check_free(struct sim *s)
+{
+    for (size_t i = 0; i < s->valid.n; i++)
+        mem_free(s->valid.items[i]);
+    for (size_t i = 0; i < s->asked.n; i++) {
+        mem_free(s->asked.items[i].delivery);
+        mem_free(s->asked.items[i].manifest);
+    }
+    vec_free(&s->valid);
+    vec_free(&s->asked);
 }
 
 /* ---- at the end ---- */
@@ -211,63 +257,47 @@ static void check_replay(struct sim *s)
     decide_free(d);
 }
 
-/* Which valid decisions were delivered, and nothing that is void. */
+/* A delivery is one that a valid decision contains, over the manifest that stands there. */
+static void check_delivery(struct sim *s, const struct event_delivery_requested *x)
+{
+    for (size_t i = 0; i < s->asked.n; i++) {
+        struct asked *asked = &s->asked.items[i];
+        if (strcmp(asked->delivery, x->delivery) != 0)
+            continue;
+        asked->requested = true;
+        if (strcmp(asked->manifest, x->manifest.key) != 0)
+            sim_broken(s, "a delivery over the manifest of another decision");
+        return;
+    }
+    sim_broken(s, "a delivery that no valid decision contains");
+}
+
 static void check_deliveries(struct sim *s)
 {
     const struct sim_log *log = &s->world.logs[SIM_DELIVERY];
-    bool *asked = mem_zalloc(s->valid.n + 1);
     for (size_t i = 0; i < log->records.n; i++) {
         const struct sim_record *r = &log->records.items[i];
         struct event ev;
         struct err e;
         arena_reset(s->arena);
-        if (event_decode(&ev, r->value.data, r->value.len, s->arena, &e)) {
-            sim_broken(s, "a delivery that cannot be read: %s", e.text);
-            continue;
-        }
-        bool found = false;
-        for (size_t v = 0; v < s->valid.n; v++)
-            if (strcmp(s->valid.items[v], ev.requested.decision) == 0)
-                asked[v] = found = true;
-        const struct str *manifest = world_get(&s->world, ev.requested.manifest.key);
-        if (!found || !manifest)
-            sim_broken(s, "a delivery of no valid decision");
-    }
-    for (size_t v = 0; v < s->valid.n; v++)
-        if (!asked[v])
-            sim_broken(s, "decision %s was never planned", s->valid.items[v]);
-    mem_free(asked);
-}
-
-/* The manifest that a delivery names is that of the valid decision, not of a void twin. */
-static void check_manifests(struct sim *s)
-{
-    const struct sim_log *decisions = &s->world.logs[SIM_DECISION];
-    const struct sim_log *deliveries = &s->world.logs[SIM_DELIVERY];
-    for (size_t i = 0; i < decisions->records.n; i++) {
-        const struct sim_record *r = &decisions->records.items[i];
-        if (r->type != EVENT_SERIES_DECIDED || !world_is_void(decisions, r))
-            continue;
-        struct event ev;
-        struct err e;
-        arena_reset(s->arena);
         if (event_decode(&ev, r->value.data, r->value.len, s->arena, &e))
-            continue;
-        for (size_t k = 0; k < deliveries->records.n; k++)
-            if (strstr(deliveries->records.items[k].value.data, ev.decided.manifest.key))
-                sim_broken(s, "a delivery of the void decision at %lld", (long long)r->offset);
+            sim_broken(s, "a delivery that cannot be read: %s", e.text);
+        else
+            check_delivery(s, &ev.requested);
     }
+    for (size_t i = 0; i < s->asked.n; i++)
+        if (!s->asked.items[i].requested)
+            sim_broken(s, "delivery %s was never requested", s->asked.items[i].delivery);
 }
 
 void check_end(struct sim *s)
 {
     for (int i = 0; i < s->script.receipts; i++)
-        if (s->known[i].decisions != 1)
+        if (s->known[i].decisions != 1 && !s->known[i].poisoned)
             sim_broken(s, "receipt %d stands in %d valid decisions", i, s->known[i].decisions);
     if (s->world.written_twice)
         sim_broken(s, "an object was written twice");
-    if (s->script.same_quiet)
+    if (s->script.same_quiet && !s->cut && !s->result->poisoned)
         check_replay(s);
     check_deliveries(s);
-    check_manifests(s);
 }

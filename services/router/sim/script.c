@@ -29,7 +29,8 @@ const char *script_study(int series)
 
 const char *script_series(int series)
 {
-    static const char *const uids[SIM_SERIES] = {"1.1.1", "1.1.2", "1.2.1", "1.2.2"};
+    /* two studies share a series UID: some modalities do that */
+    static const char *const uids[SIM_SERIES] = {"1.1.1", "1.1.2", "1.1.1", "1.2.2"};
     return uids[series];
 }
 
@@ -69,6 +70,8 @@ static int64_t association(struct script *s, struct sim_random *r, int64_t at, i
         item->receipt = s->receipts++;
         item->series = series;
         item->association = id;
+        if (random_percent(r, 8)) /* through the outbox: later than what came after it */
+            item->at += random_below(r, 90000);
         if (random_percent(r, 15))
             repeat(s, r, at, item->receipt, series, id);
     }
@@ -115,5 +118,9 @@ void script_make(struct script *s, struct sim_random *r)
         s->outage_from = random_below(r, end + 1);
         s->outage_to = s->outage_from + 1000 + random_below(r, 200000);
     }
+    s->jumps = random_percent(r, 35);
+    if (random_percent(r, 30))
+        s->cut_at = random_below(r, end + 60000);
+    s->poison = random_percent(r, 12) ? (int)random_below(r, s->receipts) : -1;
     qsort(s->items.items, s->items.n, sizeof *s->items.items, by_time);
 }

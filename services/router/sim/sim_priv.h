@@ -4,12 +4,14 @@
 
 #include "../decide/decide.h"
 #include "../plan/plan.h"
+#include "daemon/careful.h"
 #include "sim.h"
 #include "world.h"
 
 #define SIM_RECEIPTS 64
 #define SIM_SERIES   4
 #define SIM_OWNERS   2
+#define SIM_OFFSETS  4096
 #define SIM_QUIET_MS 60000
 #define SIM_GRACE_MS 2000
 
@@ -35,6 +37,9 @@ struct script {
     int64_t outage_from, outage_to; /* nothing can be appended */
     int receipts, series;
     bool release[SIM_SERIES]; /* completion of the series' source */
+    int64_t cut_at;           /* the power fails; 0: never */
+    bool jumps;               /* the log's clock does */
+    int poison;               /* the receipt that kills its worker; -1 */
     bool same_quiet;          /* all configurations have the same times */
 };
 void script_make(struct script *s, struct sim_random *random);
@@ -49,6 +54,13 @@ struct owner {
     struct outputs out;
     size_t objects, records; /* written of out */
     bool busy;
+    bool lives; /* as a process that was given the partition */
+    int life;
+    struct careful careful;
+    int64_t from, until; /* of careful mode */
+    int64_t hand;        /* taken in hand; -1 */
+    int64_t working;     /* being worked; -1 */
+    int64_t exposed;     /* a crash now would be its crash; -1 */
     int64_t stalled_until, down_until;
     int64_t deaf_until;       /* its reader of the journal is slow: a zombie that goes on writing */
     int64_t seen_ts, seen_at; /* newest record read, and when: the own estimate of log time */
@@ -64,8 +76,17 @@ struct planner {
 };
 
 struct known {     /* what is known of a receipt */
-    int64_t first; /* offset in instance; -1: not there yet */
+    bool stored;   /* and acknowledged to its sender */
+    int series, association;
+    int64_t first; /* offset in instance of the record that counts; -1: none */
     int decisions; /* valid ones that name it */
+    bool poisoned; /* lies in dlq */
+    bool missing;  /* to be announced again */
+};
+
+struct asked { /* a delivery that a valid decision contains */
+    char *delivery, *manifest;
+    bool requested;
 };
 
 struct sim {
@@ -81,9 +102,15 @@ struct sim {
     struct owner owners[SIM_OWNERS];
     int group; /* the owner that the group says */
     int64_t committed;
+    struct careful meta; /* committed with it */
+    uint8_t interrupted[SIM_OFFSETS]; /* how often the work at an offset was; saturated */
+    bool cut, lost, recovered;        /* the log's end is gone; the guard has said so; padded */
+    int64_t recover_at, orphans_at;   /* 0: not */
+    int64_t named;                    /* highest offset that a valid decision names */
     struct planner planner;
     struct known known[SIM_RECEIPTS];
     VEC(char *) valid; /* ids of valid decisions */
+    VEC(struct asked) asked;
     struct arena *arena;
     struct sim_result *result;
 };
@@ -91,10 +118,34 @@ struct sim {
 void sim_broken(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void sim_trace(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Nothing can be appended now. */
+bool sim_outage(const struct sim *s);
+void sim_announce(struct sim *s, int receipt, const char *flag);
+void planner_start(struct sim *s);
+
+/* ---- owner.c ---- */
+void owner_step(struct sim *s, int n);
+/* The group gives it the partition: what was committed is read. */
+void owner_assigned(struct sim *s, int n);
+void owner_open(struct sim *s, int n);
+void owner_close(struct owner *o);
+void owner_leave(struct sim *s, int n); /* cleanly, if it can */
+void owner_crash(struct sim *s, int n);
+
+/* ---- power.c: clocks that jump, logs that lose their end ---- */
+void power_jump(struct sim *s);
+void power_step(struct sim *s);
+bool power_busy(const struct sim *s);
+/* The guard: may this owner open? id: what decide_named tells; NULL: what was committed. */
+bool power_sound(struct sim *s, const struct careful *c, const char *id, int64_t offset);
+
 /* ---- check.c ---- */
 void check_appended(struct sim *s, const struct sim_record *r); /* in decision */
 void check_floor(struct sim *s, int64_t floor);
 bool check_all_decided(const struct sim *s);
 void check_end(struct sim *s);
+void check_poisoned(struct sim *s, const struct sim_record *r); /* goes to dlq */
+int check_receipt_of(const struct sim_record *r);               /* -1: of none */
+void check_free(struct sim *s);
 
 #endif

@@ -22,16 +22,26 @@ void world_init(struct sim_world *w)
     w->producer.source = "/talaria/main/receiver/sim";
 }
 
-static void log_free(struct sim_log *log)
+static void log_cut(struct sim_log *log, size_t n)
 {
-    for (size_t i = 0; i < log->records.n; i++) {
-        struct sim_record *r = &log->records.items[i];
+    while (log->records.n > n) {
+        struct sim_record *r = &log->records.items[--log->records.n];
         mem_free(r->key);
         mem_free(r->study);
         mem_free(r->series);
         str_free(&r->value);
     }
+}
+
+static void log_free(struct sim_log *log)
+{
+    log_cut(log, 0);
     vec_free(&log->records);
+}
+
+void world_cut(struct sim_world *w, enum sim_noun noun, size_t n)
+{
+    log_cut(&w->logs[noun], n);
 }
 
 void world_free(struct sim_world *w)
@@ -71,7 +81,7 @@ const struct sim_record *world_append(struct sim_world *w, const struct output_r
     int64_t offset = (int64_t)log->records.n;
     struct sim_record *x = vec_push(&log->records);
     *x = (struct sim_record){.offset = offset,
-                             .timestamp = w->now,
+                             .timestamp = w->now + w->skew,
                              .type = r->type,
                              .claim = r->claim,
                              .key = mem_strdup(r->key),

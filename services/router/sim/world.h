@@ -31,7 +31,8 @@ struct sim_log {
 struct sim_world {
     struct sim_log logs[SIM_NOUNS];
     struct sim_object *store;
-    int64_t now; /* log time, ms */
+    int64_t now;  /* ms, monotonic: everybody's own clock but the broker's */
+    int64_t skew; /* log time is now + skew */
     struct outputs producer;
     uint64_t written_twice; /* puts of a key that existed: never right */
 };
@@ -42,6 +43,8 @@ void world_free(struct sim_world *w);
 const struct sim_record *world_append(struct sim_world *w, const struct output_record *r);
 /* A second put of a key is counted and changes nothing: keys are written once. */
 void world_put(struct sim_world *w, const struct output_object *o);
+/* The log ends at offset n: what stood beyond is gone, and its offsets are used again. */
+void world_cut(struct sim_world *w, enum sim_noun noun, size_t n);
 /* Objects, then records; clears the outputs. */
 void world_write(struct sim_world *w, struct outputs *out);
 const struct str *world_get(const struct sim_world *w, const char *key); /* NULL: missing */

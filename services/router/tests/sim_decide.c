@@ -26,6 +26,10 @@ static void add(struct sim_result *sum, const struct sim_result *r)
     sum->voids += r->voids;
     sum->receipts += r->receipts;
     sum->outages += r->outages;
+    sum->jumps += r->jumps;
+    sum->cuts += r->cuts;
+    sum->recoveries += r->recoveries;
+    sum->poisoned += r->poisoned;
 }
 
 static void promises_hold(void **state)
@@ -44,12 +48,15 @@ static void promises_hold(void **state)
     }
     printf("%" PRIu64 " seeds: %" PRIu64 " steps, %" PRIu64 " crashes, %" PRIu64
            " takeovers, %" PRIu64 " outages, %" PRIu64 " receipts, %" PRIu64 " decisions (%" PRIu64
-           " void)\n",
+           " void), %" PRIu64 " clock jumps, %" PRIu64 " lost tails, %" PRIu64 " recoveries, %" PRIu64
+           " poisoned\n",
            n, sum.steps, sum.crashes, sum.takeovers, sum.outages, sum.receipts, sum.decisions,
-           sum.voids);
+           sum.voids, sum.jumps, sum.cuts, sum.recoveries, sum.poisoned);
     if (n >= 100) { /* a simulator in which nothing happens proves nothing */
         assert_true(sum.crashes > n && sum.takeovers > n / 2 && sum.voids > 0);
         assert_true(sum.decisions > n && sum.outages > n / 4);
+        assert_true(sum.jumps > n / 4 && sum.cuts > n / 8 && sum.recoveries > n / 20);
+        assert_true(sum.poisoned > n / 20);
     }
 }
 

@@ -212,20 +212,6 @@ static void an_idle_log_gets_few_ticks(void **state)
     assert_in_range(decide_stats(k->decide).ticks, 15, 21);
 }
 
-/* A broker's clock was a year ahead and is corrected: what came meanwhile does not wait for a year. */
-static void a_clock_that_is_set_back_starts_anew(void **state)
-{
-    struct desk *k = *state;
-    stored(k, 31536000, "r1");
-    desk_tick(k, 10);
-    stored(k, 50, "r2");
-    desk_tick(k, 109);
-    assert_int_equal(desk_decisions(k), 0);
-    desk_tick(k, 110.5);
-    assert_int_equal(desk_decisions(k), 1);
-    assert_int_equal(desk_decision(k, 0)->window->n, 2);
-}
-
 static void release_closes_after_grace(void **state)
 {
     struct desk *k = *state;
@@ -776,7 +762,6 @@ int main(void)
         TEST(an_outage_near_the_due_time_splits_no_series),
         TEST(a_busy_log_shows_by_itself_that_it_is_open),
         TEST(an_idle_log_gets_few_ticks),
-        TEST(a_clock_that_is_set_back_starts_anew),
         TEST(release_closes_after_grace),
         TEST(a_new_instance_takes_the_evidence_back),
         TEST(no_evidence_means_quiet),

@@ -160,16 +160,26 @@ static const char task_finished_sql[] =
     "request=COALESCE(o.request,EXCLUDED.request)," word "_at=LEAST(o." word "_at,EXCLUDED." word  \
     "_at)"
 
-/* An outcome that ends a member stays; until then the newest attempt's word stands. */
+/* While a member is open the newest attempt's word stands; then the better end, whoever reports it.
+ * Successes of two moments are two copies at the target (the same record read again is one). */
 #define DELIVERY_MEMBER_COLUMNS "delivery,position,state,attempt,status,reason,at"
+#define STRENGTH(state)                                                                            \
+    "array_position('{open,cancelled,failed,not-accepted,delivered,repeated}'::text[]," state ")"
+#define SUCCESSES "FILTER (WHERE state IN ('delivered','repeated')) OVER same"
 static const char delivery_member_sql[] =
     "INSERT INTO delivery_members AS o (" DELIVERY_MEMBER_COLUMNS ")"
-    " SELECT DISTINCT ON (delivery,position::int) delivery,position::int,state::member_state,"
-    "attempt::bigint,status::bigint,reason," MS("at") ROWS(U7, DELIVERY_MEMBER_COLUMNS)
-    "ORDER BY delivery,position::int,(state='open'),CASE WHEN state='open' THEN -ord ELSE ord END"
-    " ON CONFLICT (delivery,position) DO UPDATE SET state=EXCLUDED.state,attempt=EXCLUDED.attempt,"
+    " SELECT DISTINCT ON (delivery,position::int) delivery,position::int,(CASE WHEN"
+    " state='delivered' AND min(at) " SUCCESSES "<>max(at) " SUCCESSES " THEN 'repeated' ELSE state"
+    " END)::member_state,attempt::bigint,status::bigint,reason," MS("at")
+    ROWS(U7, DELIVERY_MEMBER_COLUMNS)
+    "WINDOW same AS (PARTITION BY delivery,position::int) "
+    "ORDER BY delivery,position::int," STRENGTH("state") " DESC,CASE WHEN state='open' THEN -ord"
+    " ELSE ord END ON CONFLICT (delivery,position) DO UPDATE SET state=CASE WHEN o.state='delivered'"
+    " THEN 'repeated' ELSE EXCLUDED.state END,attempt=EXCLUDED.attempt,"
     "status=CASE WHEN EXCLUDED.state IN ('failed','cancelled') AND EXCLUDED.status=0 THEN o.status"
-    " ELSE EXCLUDED.status END,reason=EXCLUDED.reason,at=EXCLUDED.at WHERE o.state='open'";
+    " ELSE EXCLUDED.status END,reason=EXCLUDED.reason,at=EXCLUDED.at WHERE o.state='open'"
+    " OR " STRENGTH("EXCLUDED.state::text") ">" STRENGTH("o.state::text")
+    " OR (o.state='delivered' AND EXCLUDED.state='delivered' AND o.at<>EXCLUDED.at)";
 
 #define DELIVERY_ATTEMPTED_COLUMNS "delivery,attempts,open_members,attempt_reason,next_due,at"
 static const char delivery_attempted_sql[] =

@@ -259,6 +259,19 @@ static uint8_t still_open(uint8_t state, int64_t status)
     return state | MEMBER_REFUSED | (last ? MEMBER_TRIED : 0);
 }
 
+/* Two owners may work on one member for a while. The better end counts, whoever reports it, and two
+ * successes are two copies at the target. */
+static uint8_t ended_as(uint8_t byte, enum event_member_state state)
+{
+    static const int strength[] = {
+        [MEMBER_OPEN] = 0,         [MEMBER_CANCELLED] = 1, [MEMBER_FAILED] = 2,
+        [MEMBER_NOT_ACCEPTED] = 3, [MEMBER_DELIVERED] = 4, [MEMBER_REPEATED] = 5};
+    enum event_member_state before = MEMBER_STATE(byte);
+    if (strength[before] >= 4 && strength[state] >= 4)
+        return MEMBER_REPEATED;
+    return strength[state] > strength[before] ? (uint8_t)state : byte;
+}
+
 static void progress(struct delivery *x, const struct event_delivery_progress *p)
 {
     if (p->attempt > x->begun) {
@@ -277,8 +290,8 @@ static void progress(struct delivery *x, const struct event_delivery_progress *p
         uint8_t *s = &x->states[o->position];
         if (o->state == MEMBER_OPEN)
             *s = still_open(*s, o->status);
-        else if (MEMBER_STATE(*s) == MEMBER_OPEN || MEMBER_STATE(*s) == MEMBER_FAILED)
-            *s = (uint8_t)o->state; /* what has been delivered stays so, whoever reports later */
+        else
+            *s = ended_as(*s, (enum event_member_state)o->state);
     }
 }
 

@@ -273,6 +273,33 @@ static void test_a_zombie_rolls_back(void **state)
     record_free(&t[1]);
 }
 
+/* Two owners worked on one delivery for a while. */
+static void test_the_better_end_of_a_member_counts_and_two_successes_are_two_copies(void **state)
+{
+    (void)state;
+    const char *early = "2026-11-24T10:00:00.100Z", *late = "2026-11-24T10:00:00.200Z";
+    struct event_member_outcome first[] = {{0, MEMBER_DELIVERED, 0, NULL, early},
+                                           {1, MEMBER_FAILED, 0xC000, "no", early},
+                                           {2, MEMBER_DELIVERED, 0, NULL, early}};
+    struct event_member_outcome second[] = {{0, MEMBER_DELIVERED, 0, NULL, late},
+                                            {1, MEMBER_DELIVERED, 0, NULL, late},
+                                            {2, MEMBER_FAILED, 0xC000, "no", late}};
+    struct event records[] = {progress(first, 3, 1), progress(second, 3, 1)};
+    for (size_t at_once = 1; at_once <= 2; at_once++) {
+        empty(state);
+        for (int again = 0; again < 2; again++) {
+            struct err e;
+            for (size_t i = 0; i < 2; i += at_once)
+                feed(DELIVERY, records + i, (const int64_t[]){-1, -1}, at_once);
+            assert_string_equal(
+                cluster_one(look, "SELECT string_agg(concat_ws(':',position,state,reason), ' '"
+                                  " ORDER BY position) FROM delivery_members"),
+                "0:repeated 1:delivered 2:delivered");
+            assert_int_equal(pg_exec(look, "UPDATE positions SET next_offset = 0", &e), 0);
+        }
+    }
+}
+
 static void test_void_choices_change_nothing(void **state)
 {
     (void)state;
@@ -470,6 +497,8 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_any_order_of_topics_ends_alike, empty),
         cmocka_unit_test_setup(test_a_zombie_rolls_back, empty),
+        cmocka_unit_test_setup(
+            test_the_better_end_of_a_member_counts_and_two_successes_are_two_copies, empty),
         cmocka_unit_test_setup(test_void_choices_change_nothing, empty),
         cmocka_unit_test_setup(test_a_bad_record_is_named_and_neighbours_stay_out, empty),
         cmocka_unit_test_setup(test_a_missing_manifest_is_awaited_then_marked, empty),

@@ -338,6 +338,30 @@ an_attempt_that_died_between_associations_leaves_unknown_members_before_the_reco
     finish(&l);
 }
 
+static void the_better_end_counts_and_two_successes_are_two_copies(void **state)
+{
+    (void)state;
+    static const struct {
+        int first, second, want;
+    } rows[] = {
+        {MEMBER_DELIVERED, MEMBER_DELIVERED, MEMBER_REPEATED},
+        {MEMBER_DELIVERED, MEMBER_REPEATED, MEMBER_REPEATED},
+        {MEMBER_REPEATED, MEMBER_DELIVERED, MEMBER_REPEATED},
+        {MEMBER_DELIVERED, MEMBER_FAILED, MEMBER_DELIVERED},
+        {MEMBER_FAILED, MEMBER_DELIVERED, MEMBER_DELIVERED},
+        {MEMBER_CANCELLED, MEMBER_DELIVERED, MEMBER_DELIVERED},
+        {MEMBER_NOT_ACCEPTED, MEMBER_FAILED, MEMBER_NOT_ACCEPTED},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct log l = start(0);
+        request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+        outcome(&l, "a1", 1, 0, rows[i].first);
+        outcome(&l, "a1", 1, 0, rows[i].second);
+        assert_int_equal(dispatch_find(l.core, "a1")->states[0], rows[i].want);
+        finish(&l);
+    }
+}
+
 static void begun(struct log *l, const char *id, int64_t attempt)
 {
     struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
@@ -521,6 +545,7 @@ int main(void)
         cmocka_unit_test(an_attempt_that_never_ends_is_none_but_ten_in_a_row_fail_the_delivery),
         cmocka_unit_test(an_outcome_says_that_an_attempt_was_not_lost),
         cmocka_unit_test(the_end_of_anothers_attempt_does_not_end_ours),
+        cmocka_unit_test(the_better_end_counts_and_two_successes_are_two_copies),
         cmocka_unit_test(a_refusal_that_may_pass_is_worth_one_more_try_and_no_unknown),
         cmocka_unit_test(a_request_of_a_newer_configuration_waits_for_it),
         cmocka_unit_test(what_is_open_too_long_expires),

@@ -99,11 +99,34 @@ static void propose(struct dimse_assoc *a, const struct dimse_dial *d)
     assoc_index_contexts(a);
 }
 
+/* PS3.8 table 9-21 */
+static const char *rejection_text(uint8_t source, uint8_t reason)
+{
+    static const struct {
+        uint8_t source, reason;
+        const char *text;
+    } texts[] = {
+        {1, 1, "no reason given"},
+        {1, 2, "application context not supported"},
+        {1, 3, "calling AE title not recognised"},
+        {1, 7, "called AE title not recognised"},
+        {2, 1, "no reason given"},
+        {2, 2, "protocol version not supported"},
+        {3, 1, "temporary congestion"},
+        {3, 2, "local limit exceeded"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (texts[i].source == source && texts[i].reason == reason)
+            return texts[i].text;
+    return "unknown reason";
+}
+
 static int rejected(const uint8_t body[4], struct err *e)
 {
     return err_set(e, body[1] == 2 ? ERR_RETRY : ERR_REJECT, body[1] << 16 | body[2] << 8 | body[3],
-                   "peer rejected the association: %s, source %d, reason %d",
-                   body[1] == 2 ? "transient" : "permanent", body[2], body[3]);
+                   "peer rejected the association: %s, %s (source %d, reason %d)",
+                   body[1] == 2 ? "transient" : "permanent", rejection_text(body[2], body[3]),
+                   body[2], body[3]);
 }
 
 static int read_answer(struct dimse_assoc *a, int64_t deadline, struct err *e)

@@ -205,6 +205,7 @@ static const struct row attempted_rows[] = {
     POSITION(event_delivery_attempted, "open", open),
     TEXT(event_delivery_attempted, "reason", reason),
     TEXT(event_delivery_attempted, "nextDue", next_due),
+    {"refused", ROW_BOOL, ROW(event_delivery_attempted, refused)},
 };
 BODY(delivery_attempted, "delivery.attempted", event_delivery_attempted, attempted_rows);
 

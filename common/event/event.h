@@ -280,6 +280,7 @@ struct event_delivery_attempted {
     int64_t open; /* members left */
     const char *reason;
     const char *next_due; /* RFC 3339; absent: none */
+    bool refused;         /* the target does not want us, for good: somebody has to look */
 };
 enum event_outcome { OUTCOME_DELIVERED, OUTCOME_FAILED, OUTCOME_CANCELLED, OUTCOME_EXPIRED, OUTCOME_SUCCEEDED };
 struct event_delivery_finished {

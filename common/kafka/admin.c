@@ -335,7 +335,10 @@ static bool passes(rd_kafka_resp_err_t k)
            k == RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE ||
            k == RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS || k == RD_KAFKA_RESP_ERR__WAIT_COORD ||
            k == RD_KAFKA_RESP_ERR__TRANSPORT || k == RD_KAFKA_RESP_ERR__TIMED_OUT ||
-           k == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT;
+           k == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
+           k == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || /* a topic that was just made */
+           k == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE ||
+           k == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
 /* Asks for the committed offsets of list until somebody knows them. */

@@ -107,8 +107,9 @@ CASES = {
     "no-context": Case({"failed": 3}, accept=lambda a, s: None, reason=0x0122, attempts=1),
     "no-context-skip": Case({"notAccepted": 3}, accept=lambda a, s: None, reason=0x0122, attempts=1,
                             target={"unaccepted": "skip"}),
-    "rejects-transient": Case({"failed": 3}, reject=(2, 3, 1), reason="reject", attempts=2),
-    "rejects-permanent": Case({"failed": 3}, reject=(1, 1, 3), reason="reject", attempts=2),
+    "rejects-transient": Case({"failed": 3}, reject=(2, 3, 1), reason="transient, temporary congestion", attempts=2),
+    **{f"rejects-permanent-{reason}": Case({"failed": 3}, reject=(1, 1, reason), reason=f"permanent, {text}", attempts=2)
+       for reason, text in ((1, "no reason"), (3, "calling AE title"), (7, "called AE title"))},
 }
 TLS = {"tls-good": (ALL, None), "tls-named": (ALL, None), "tls-client": (ALL, None),
        "tls-wrong-ca": ({"failed": 3}, "certificate"), "tls-expired": ({"failed": 3}, "expired"),
@@ -376,6 +377,28 @@ def test_what_failed_is_restarted_once_however_often_it_is_asked(targets):
     site.ledger_within(20, "SELECT state::text FROM deliveries WHERE delivery = %s", "delivered",
                        resend[1]["restarted"])
     assert len(sink.arrived) == 2 * SLICES
+    sink.stop()
+
+
+def test_a_target_that_refuses_us_for_good_is_an_alarm_until_it_takes_something(targets):
+    site = targets.site
+    sink = Sink(reject=(1, 1, 7)).start()
+    add_target(targets, "stranger", config.dicom(sink.port, attempts=2, retry=1))
+    send(site, targets.folder, "stranger")
+    d = first_delivery(site, "stranger", "failed")
+    assert d["attempts"] == 2 and "called AE title not recognised" in d["reason"]
+
+    def alarms():
+        return [(e["type"], e["text"]) for e in site.query(
+            "SELECT type, body->>'text' AS text FROM events WHERE body->>'kind' = 'target' "
+            "AND body->>'name' = 'stranger' ORDER BY at, seq")]
+    raised = within(20, alarms, what="an alarm")
+    assert [t for t, _ in raised] == ["alarm.raised"] and "called AE title not recognised" in raised[0][1]
+    assert site.dispatcher.metric("talaria_target_refused", target="stranger") == 1
+    sink.reject = None
+    assert post(site, f"{d['delivery']}/restart")[0] == 202
+    within(20, lambda: [t for t, _ in alarms()] == ["alarm.raised", "alarm.cleared"], what="the alarm is over")
+    assert site.dispatcher.metric("talaria_target_refused", target="stranger") == 0
     sink.stop()
 
 

@@ -28,6 +28,7 @@ struct lane {
     char *target;
     struct entry *head, *tail;
     int64_t idle_until; /* nothing in it can start before, unless something happens */
+    bool refused;       /* the target refuses us for good; until an attempt goes well */
     UT_hash_handle hh;
 };
 
@@ -247,6 +248,13 @@ struct delivery *dispatch_find(struct dispatch *d, const char *id)
     return x ? &x->d : NULL;
 }
 
+bool dispatch_refused(const struct dispatch *d, const char *target)
+{
+    struct lane *l;
+    HASH_FIND_STR(d->lanes, target, l);
+    return l && l->refused;
+}
+
 /* Still open, as an attempt says: the answer did not come (status 0), or it was a refusal that may
  * pass. */
 static uint8_t still_open(uint8_t state, int64_t status)
@@ -305,6 +313,8 @@ static void attempted(struct dispatch *d, struct delivery *x,
     if (a->attempt > x->begun)
         x->begun = a->attempt;
     x->lost = 0;
+    if (a->refused || !a->reason || !*a->reason)
+        ((struct entry *)x)->lane->refused = a->refused;
     int64_t due = clock_parse_rfc3339(a->next_due);
     x->next_due = due < 0 ? 0 : due;
     mem_free(x->reason);
@@ -488,7 +498,8 @@ int dispatch_attempt_ended(struct dispatch *d, struct delivery *x, const char *o
                                      .owner = owner,
                                      .open = end->open,
                                      .reason = end->reason,
-                                     .next_due = end->open ? due : NULL}};
+                                     .next_due = end->open ? due : NULL,
+                                     .refused = end->refused}};
     x->phase = DELIVERY_RECORDING;
     return outputs_event(out, "delivery", d->partition, x->key, &ev, -1, e);
 }

@@ -85,6 +85,8 @@ struct delivery *dispatch_next(struct dispatch *d, int64_t now, bool off_peak,
 int64_t dispatch_begin(struct dispatch *d, struct delivery *x);
 /* It could not be started after all. */
 void dispatch_not_begun(struct dispatch *d, struct delivery *x);
+/* Did the target's newest attempt that says so find that it refuses us for good? */
+bool dispatch_refused(const struct dispatch *d, const char *target);
 struct delivery *dispatch_find(struct dispatch *d, const char *id);
 
 /* How an attempt went, as its thread tells it. */
@@ -92,6 +94,7 @@ struct attempt_end {
     const char *reason; /* NULL: nothing went wrong */
     int64_t open;       /* members left open */
     int64_t retry_ms;   /* pause before the next attempt */
+    bool refused;       /* the target refuses us for good, as far as it knows */
 };
 /* The attempt has ended; all its progress is in the log (though perhaps not read back yet). Appends
  * delivery.attempted; what follows is decided when that is read back. */

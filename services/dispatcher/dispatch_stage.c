@@ -14,6 +14,9 @@
 METRIC_GAUGE(open_deliveries, "talaria_deliveries_open", "Deliveries not ended, by partition.",
              "partition");
 
+METRIC_GAUGE(target_refused, "talaria_target_refused",
+             "1 while the target rejects associations for good (AE titles, as a rule).", "target");
+
 #define MEMORY_MS (INT64_C(3) * 24 * 3600 * 1000) /* design.md §3: ended ids are remembered */
 #define EXPIRE_MS 5000
 
@@ -95,6 +98,36 @@ static void answer(struct part *me, const struct event_command *c, bool known)
         log_error("an answer to a command could not be made", LOG_ERR(&e));
 }
 
+/* An alarm when a target begins to refuse us for good, and its end. Told by the records alone, so
+ * one that is read again after a crash tells the same again, under the same id. */
+static void tell_refusal(struct part *me, const struct stage_record *r, const struct event *ev,
+                         const char *target, bool refused)
+{
+    char id[EVENT_ID];
+    struct err e = {0};
+    metric_set(&target_refused, refused, target);
+    if (r->offset < me->info.floor)
+        return;
+    snprintf(id, sizeof id, "%.100s.%lld.%s", ev->attempted.delivery,
+             (long long)ev->attempted.attempt, refused ? "refused" : "accepted");
+    struct event alarm = {.type = refused ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED,
+                          .id = id,
+                          .note = {.kind = "target",
+                                   .name = target,
+                                   .text = refused ? ev->attempted.reason : NULL}};
+    if (outputs_event(&me->notes, "event", -1, NULL, &alarm, -1, &e))
+        log_error("an alarm could not be made", LOG_ERR(&e));
+}
+
+static void attempted(struct part *me, const struct stage_record *r, const struct event *ev)
+{
+    const struct delivery *x = dispatch_find(me->core, ev->attempted.delivery);
+    const bool before = x && dispatch_refused(me->core, x->target);
+    dispatch_journal(me->core, ev, r->offset, r->timestamp, r->folding, r->is_void);
+    if (x && before != dispatch_refused(me->core, x->target))
+        tell_refusal(me, r, ev, x->target, !before);
+}
+
 static void commanded(struct part *me, const struct stage_record *r, const struct event *ev,
                       const struct delivery *x)
 {
@@ -114,6 +147,10 @@ static void journal_record(void *state, const struct stage_record *r, struct are
     const struct event *ev = stage_event(r, a, &e);
     if (!ev) {
         reject(me, r, &e);
+        return;
+    }
+    if (ev->type == EVENT_DELIVERY_ATTEMPTED) {
+        attempted(me, r, ev);
         return;
     }
     dispatch_journal(me->core, ev, r->offset, r->timestamp, r->folding, r->is_void);
@@ -167,7 +204,7 @@ static int take_ended(struct part *me, int64_t now, struct outputs *out, struct 
     while (jobs_take_ended(me->jobs, me->info.partition, &result)) {
         struct delivery *x = dispatch_find(me->core, result.delivery);
         struct attempt_end end = {*result.reason ? result.reason : NULL, result.open,
-                                  result.retry_ms};
+                                  result.retry_ms, result.refused};
         if (x && x->phase == DELIVERY_RUNNING &&
             dispatch_attempt_ended(me->core, x, me->info.owner, &end, now, out, e))
             return -1;

@@ -42,7 +42,7 @@ struct job {
     const struct config_target *target;
     volatile int stop;
     struct dimse_assoc *blocked; /* under jobs.lock */
-    bool ended, orphan;
+    bool ended, orphan, refused;
     char reason[256];
     int64_t retry_ms;
     /* the thread's own */
@@ -284,6 +284,7 @@ static int attempt(struct job *x, struct err *e)
                              .blocked_in = blocked_in,
                              .owner = x};
         r = type->send(&t, e);
+        x->refused = r && t.refused;
     }
     struct err write_error = {0};
     if (x->outcomes.n && write_outcomes(x, &write_error) && r == 0) {
@@ -406,6 +407,7 @@ bool jobs_take_ended(struct jobs *j, int32_t partition, struct job_result *out)
     str_copy(out->reason, sizeof out->reason, x->reason);
     out->open = x->open;
     out->retry_ms = x->retry_ms;
+    out->refused = x->refused;
     job_free(x);
     return true;
 }

@@ -34,6 +34,7 @@ struct job_result {
     char reason[256]; /* "" = nothing went wrong */
     int64_t open;     /* members left open */
     int64_t retry_ms;
+    bool refused; /* as in struct attempt_end */
 };
 /* One ended attempt of the partition. */
 bool jobs_take_ended(struct jobs *j, int32_t partition, struct job_result *out);

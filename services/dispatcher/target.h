@@ -21,6 +21,7 @@ struct transfer {
     const uint8_t
         *states; /* per member: only open ones are sent; MEMBER_UNKNOWN as in dispatch.h */
     struct objstore *store;
+    bool refused; /* set by the sender: the target refuses us for good, whatever is sent */
     const volatile int *stop; /* end soon: what is reported so far counts */
     /* state MEMBER_DELIVERED becomes repeated by itself where the member was unknown; MEMBER_OPEN
      * says that it was sent and the answer did not come. reason may be NULL. -1: it could not be

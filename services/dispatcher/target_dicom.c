@@ -303,8 +303,10 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
         .limits = {.negotiate_ms = t->connect_ms,
                    .idle_ms = c->timeout_seconds * 1000,
                    .message_ms = c->timeout_seconds * 1000 + s->largest * 1000 / RATE_BYTES}};
-    if (dimse_connect(&a, &dial, e))
+    if (dimse_connect(&a, &dial, e)) {
+        t->refused = e->kind == ERR_REJECT && e->code >> 16 == 1; /* A-ASSOCIATE-RJ, permanent */
         return -1;
+    }
     t->blocked_in(t, a);
     int r = send_aboard(s, a, e);
     if (r == 0 || r == 2) {

@@ -150,6 +150,36 @@ static void all_members_delivered_ends_it(void **state)
     finish(&l);
 }
 
+static void refused_once(struct log *l, const char *reason, bool refused)
+{
+    struct err e = {0};
+    struct attempt_end end = {reason, 1, 0, refused};
+    struct delivery *x = dispatch_next(l->core, l->now, true, always, NULL);
+    assert_non_null(x);
+    dispatch_begin(l->core, x);
+    assert_int_equal(
+        dispatch_attempt_ended(l->core, x, "me", &end, l->now, &l->out, &e), 0);
+    read_back(l);
+    settle(l);
+}
+
+static void a_target_refuses_for_good_until_an_attempt_goes_well(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    l.attempts = 9;
+    request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+    assert_false(dispatch_refused(l.core, "pacs"));
+    refused_once(&l, "rejected", true);
+    assert_true(dispatch_refused(l.core, "pacs"));
+    assert_false(dispatch_refused(l.core, "other"));
+    refused_once(&l, "connection refused", false); /* says nothing of it */
+    assert_true(dispatch_refused(l.core, "pacs"));
+    refused_once(&l, NULL, false);
+    assert_false(dispatch_refused(l.core, "pacs"));
+    finish(&l);
+}
+
 static void a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest(void **state)
 {
     (void)state;
@@ -535,6 +565,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_members_delivered_ends_it),
+        cmocka_unit_test(a_target_refuses_for_good_until_an_attempt_goes_well),
         cmocka_unit_test(a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest),
         cmocka_unit_test(a_repeated_request_of_an_ended_delivery_is_ignored),
         cmocka_unit_test(what_lies_before_the_floor_causes_nothing),

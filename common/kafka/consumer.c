@@ -216,13 +216,13 @@ static rd_kafka_conf_t *consumer_conf(const struct kafka_options *o, const struc
     char session[16], heartbeat[16], wait[16];
     int ms = g->session_timeout_ms ? g->session_timeout_ms : SESSION_MS;
     snprintf(session, sizeof session, "%d", ms);
-    snprintf(heartbeat, sizeof heartbeat, "%d", ms / 4);
+    snprintf(heartbeat, sizeof heartbeat, "%d", ms / 8);
     snprintf(wait, sizeof wait, "%d", g->gather_ms ? g->gather_ms : IDLE_FETCH_MS);
     const struct kafka_setting s[] = {
         {"group.id", g->group, false},
         {"group.instance.id", g->member && *g->member ? g->member : NULL, false},
         {"session.timeout.ms", session, false},
-        {"heartbeat.interval.ms", heartbeat, false},
+        {"heartbeat.interval.ms", heartbeat, false}, /* at which a member hears of a rebalance */
         {"partition.assignment.strategy", "range", false},
         {"coordinator.query.interval.ms", "1000", false},
         {"fetch.wait.max.ms", wait, false},

@@ -112,6 +112,11 @@ class Process:
     def tail(self, lines=25):
         return f"--- {self.log_path}\n" + "\n".join(self.log().splitlines()[-lines:])
 
+    def state(self):
+        """As ps shows it: R, S, D, T (stopped) …"""
+        with open(f"/proc/{self.pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0]
+
     def rss(self):
         """Resident bytes."""
         with open(f"/proc/{self.pid}/statm") as f:

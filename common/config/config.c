@@ -75,3 +75,9 @@ const struct config_source *config_source(const struct config_snapshot *s, const
             return rows_at(struct config_source, &s->sources, i);
     return NULL;
 }
+
+const char *config_charset(const void *snapshot, const char *source)
+{
+    const struct config_source *s = config_source(snapshot, source);
+    return s ? s->charset : NULL;
+}

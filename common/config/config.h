@@ -136,6 +136,8 @@ struct config_snapshot *config_empty(void);
 const struct config_target *config_target(const struct config_snapshot *s, const char *name);
 const struct config_rule *config_rule(const struct config_snapshot *s, const char *name);
 const struct config_source *config_source(const struct config_snapshot *s, const char *name);
+/* Of a source, as struct ingest_rules wants it; NULL: none. */
+const char *config_charset(const void *snapshot, const char *source);
 
 struct config_sender {
     const char *calling_ae, *called_ae, *address, *certificate_sha256, *certificate_name;

@@ -79,11 +79,19 @@ void ingest_finish(struct ingest_item *item, struct ingest_result *r, struct err
 /* The dataset did not arrive whole: nothing is left behind. Frees the item. */
 void ingest_abandon(struct ingest_item *item);
 
+/* What the configuration says of tags: extras as in ingest_set_tags; charset (may be NULL): that of a source,
+ * for datasets without (0008,0005), or NULL. */
+struct ingest_rules {
+    const char *const *extras;
+    size_t n;
+    const char *(*charset)(const void *arg, const char *source);
+    const void *arg;
+};
 /* The instance.stored record of an object that is there already (appended to *record), as it would have
- * been announced: from its private information and its dataset, which is read whole. extras as in
- * ingest_set_tags. ERR_REJECT: the object is not whole, or not what its key says; ERR_RETRY: the store. */
+ * been announced: from its private information and its dataset, which is read whole. ERR_REJECT: the object
+ * is not whole, or not what its key says; ERR_RETRY: the store. */
 int ingest_rebuild(struct str *record, struct objstore *store, const char *key, const char *source,
-                   const char *const *extras, size_t n, struct err *e) MUST_CHECK;
+                   const struct ingest_rules *rules, struct err *e) MUST_CHECK;
 
 #ifdef __cplusplus
 }

@@ -33,6 +33,7 @@ static const struct row_table origin_table = {
     "origin", sizeof(struct origin), origin_rows, ARRAY_LEN(origin_rows), NULL, false};
 
 struct rebuild {
+    const struct ingest_rules *rules;
     struct ingest ingest; /* only its source is looked at */
     struct ingest_item item;
     struct part10_read meta;
@@ -52,6 +53,8 @@ static void take_origin(struct rebuild *b, const struct origin *o)
                                           .called_ae = b->meta.called_ae,
                                           .peer = o->peer,
                                           .forced_rule = o->forced_rule};
+    if (b->rules->charset && o->source)
+        item->sender.charset = b->rules->charset(b->rules->arg, o->source);
     str_copy(item->receipt, sizeof item->receipt, o->receipt);
     str_copy(item->sha256, sizeof item->sha256, o->sha256);
     str_copy(item->received_at, sizeof item->received_at, o->received_at);
@@ -109,7 +112,7 @@ static int read_dataset(struct rebuild *b, struct err *e)
             return -1;
         feed(b, b->piece.data, b->piece.len);
     } while (b->piece.len > 0);
-    b->item.scan = tagmap_finish(b->item.map, NULL);
+    b->item.scan = tagmap_finish(b->item.map, b->item.sender.charset);
     hash_hex(b->item.hash, sha256);
     if (strcmp(sha256, b->item.sha256) != 0)
         return err_set(e, ERR_REJECT, 0, "the dataset is not what its hash says");
@@ -131,14 +134,14 @@ static int encode(struct rebuild *b, struct str *record, const char *key, struct
 }
 
 int ingest_rebuild(struct str *record, struct objstore *store, const char *key, const char *source,
-                   const char *const *extras, size_t n, struct err *e)
+                   const struct ingest_rules *rules, struct err *e)
 {
-    struct rebuild b = {.arena = arena_new(1 << 20)};
+    struct rebuild b = {.rules = rules, .arena = arena_new(1 << 20)};
     int r = -1;
     b.ingest.source = (char *)(uintptr_t)source;
     b.item.ingest = &b.ingest;
     b.item.hash = hash_new();
-    if (tagmap_set_new(&b.tags, extras, n, e) ||
+    if (tagmap_set_new(&b.tags, rules->extras, rules->n, e) ||
         objstore_read_begin(store, key, &b.reader, &b.size, e))
         goto out;
     b.item.map = tagmap_new(b.tags);

@@ -279,11 +279,14 @@ def test_of_two_cleaners_one_cleans(site, tmp_folder):
 
 def test_an_object_that_was_never_announced_is_announced_and_delivered(site, tmp_folder):
     sink = site.sink()
-    site.up(document({"pacs": config.dicom(sink.port)}, keep=3600))
+    site.up({**document({"pacs": config.dicom(sink.port)}, keep=3600), "sources": {"ct": {"charset": "ISO_IR 100"}}})
     receiver = site.receiver
     receiver.stop()
     receiver.start(failpoints={"receiver.stored": "kill@2"}).ready()
-    instances = [Instance(p) for p in study.study(tmp_folder / "1", seed=1, slices=2)]
+    paths = study.study(tmp_folder / "1", seed=2, slices=2)
+    for path in paths:  # written in the characters of the source, which the dataset does not name
+        path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", b" " * 10))
+    instances = [Instance(p) for p in paths]
     association = Exact(site.dicom, instances, calling="CT7")
     assert association.store(instances[0]) == 0
     with pytest.raises(Exception):
@@ -291,7 +294,7 @@ def test_an_object_that_was_never_announced_is_announced_and_delivered(site, tmp
     association.close()
     assert receiver.died() == -9
     receiver.start().ready()
-    uid = study.uid(1, "study")
+    uid = study.uid(2, "study")
     site.settled(uid, 1)
     assert len(objects(site)) == 2
     service = cleaner(site, reconcileSeconds=1, orphanSeconds=1).ready()
@@ -300,6 +303,7 @@ def test_an_object_that_was_never_announced_is_announced_and_delivered(site, tmp
     rows = site.query("SELECT flags, calling_ae, source, association, tags FROM receipts ORDER BY stored_at")
     assert [r["flags"] for r in rows] == ["", "again,reconciled"]
     assert rows[1]["calling_ae"] == "CT7" and rows[0]["association"] == rows[1]["association"]
+    assert [r["tags"]["PatientName"] for r in rows] == ["Müller^Jörg"] * 2
     assert set(rows[0]["tags"]) == set(rows[1]["tags"]) and rows[0]["source"] == rows[1]["source"]
     walks = service.metric("talaria_cleaner_walks_total")
     within(20, lambda: service.metric("talaria_cleaner_walks_total") >= walks + 2, what="two more walks")

@@ -162,3 +162,37 @@ def test_the_bookkeeper_takes_no_other_record_for_the_one_it_has_read(own_site, 
     assert bookkeeper.metric("talaria_stage_closed", stage="bookkeeper") == 0
     assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 24
     within(20, lambda: alarms(site, "cleared") == alarms(site, "raised"), what="every alarm is over")
+
+
+def test_where_topics_that_are_flushed_lost_their_end_too_it_is_seen_and_no_image_is_lost(own_site, own_kafka,
+                                                                                        tmp_folder):
+    """A disk that lied: decisions, deliveries and committed offsets are gone. They are not rebuilt; the images are
+    decided again, and the ledger shows it."""
+    site, kafka = own_site, own_kafka
+    sink = site.sink()
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    copy, data = tmp_folder / "copy", kafka.folder / "kafka" / "data"
+    for seed in (1, 2):
+        if seed == 2:  # the disk has nothing of this one
+            for name in [f.name for f in data.iterdir() if f.name.startswith((f"talaria.{site.name}.", "__consumer"))]:
+                shutil.copytree(data / name, copy / name)
+        assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=3)) == [0] * 3
+        site.settled(study.uid(seed, "study"), 3)
+    power_cut(site, kafka)
+    for folder in copy.iterdir():
+        shutil.rmtree(data / folder.name)
+        shutil.copytree(folder, data / folder.name)
+    start_again(site, kafka, "router-1", "dispatcher-1", "bookkeeper-1")
+    bookkeeper = site.bookkeeper
+    within(30, lambda: bookkeeper.metric("talaria_stage_closed", stage="bookkeeper") >= 3, what="closed")
+    recover(site)
+    for service in site.services.values():
+        service.ready(30)
+    within(60, lambda: len(sink.arrived) >= 9, what="what was decided again is delivered again")
+    site.settled(study.uid(1, "study"), 3, seconds=60)
+    site.settled(study.uid(2, "study"), 3, seconds=60)
+    assert sink.identities() == compare.identities(tmp_folder)
+    assert site.unbalanced(study.uid(1, "study")) == []
+    site.unsound = True
+    assert site.unbalanced(study.uid(2, "study")) == ["3 receipts stand in two decisions"]
+    within(20, lambda: alarms(site, "cleared") == alarms(site, "raised"), what="every alarm is over")

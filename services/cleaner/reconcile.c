@@ -173,9 +173,9 @@ static int write_again(struct reconcile *r, const struct str *record, struct err
 static int rebuild(struct reconcile *r, struct str *record, const char *key, struct err *e)
 {
     const struct config_snapshot *c = daemon_config(r->daemon);
-    const struct row_strings *extra = &c->defaults.extra_tags;
-    int rc = ingest_rebuild(record, daemon_store(r->daemon), key, daemon_source(r->daemon),
-                            extra->items, extra->n, e);
+    const struct ingest_rules rules = {c->defaults.extra_tags.items, c->defaults.extra_tags.n,
+                                       config_charset, c};
+    int rc = ingest_rebuild(record, daemon_store(r->daemon), key, daemon_source(r->daemon), &rules, e);
     daemon_config_release(r->daemon, c);
     return rc;
 }

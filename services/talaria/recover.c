@@ -72,9 +72,7 @@ static void close_all(struct recover *r)
         mem_free(r->manifests.items[i]);
     vec_free(&r->manifests);
     vec_free(&r->decided);
-    for (size_t i = 0; i < r->n_extra_tags; i++)
-        mem_free((char *)(uintptr_t)r->extra_tags[i]);
-    mem_free(r->extra_tags);
+    config_free(r->snapshot);
     kafka_producer_free(r->producer);
     objstore_close(r->store);
 }

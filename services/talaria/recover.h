@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "config/config.h"
 #include "base/vec.h"
 #include "event/outputs.h"
 #include "event/topics.h"
@@ -32,8 +33,7 @@ struct recover {
     struct recover_topic instance, decision, task, delivery, event, config, dlq;
     VEC(char *) manifests;    /* of valid decisions */
     VEC(uint64_t) decided;    /* receipts that stand there, sorted */
-    const char **extra_tags;  /* of the configuration in use; owned */
-    size_t n_extra_tags;
+    struct config_snapshot *snapshot; /* in use; NULL: none */
     int64_t padded;
     int64_t objects, known, announced, old, torn, strange; /* instances of the store */
 };
@@ -53,7 +53,7 @@ int recover_decisions(struct recover *r, struct err *e) MUST_CHECK;
 int recover_pad(struct recover *r, struct err *e) MUST_CHECK;
 /* Receipts of the manifests. */
 int recover_receipts(struct recover *r, struct err *e) MUST_CHECK;
-/* Tags that the configuration asks for beyond the usual ones. */
+/* The configuration in use: which tags records carry. */
 int recover_config(struct recover *r, struct err *e) MUST_CHECK;
 /* Announces every other receipt of the store again. */
 int recover_announce(struct recover *r, struct err *e) MUST_CHECK;

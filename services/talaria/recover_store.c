@@ -97,27 +97,15 @@ static int see_pointer(void *arg, const struct kafka_record *k)
     return 0;
 }
 
-static void keep_tags(struct recover *r, const struct row_strings *tags)
-{
-    r->extra_tags = mem_array(NULL, tags->n + 1, sizeof *r->extra_tags);
-    for (; r->n_extra_tags < tags->n; r->n_extra_tags++)
-        r->extra_tags[r->n_extra_tags] = mem_strdup(tags->items[r->n_extra_tags]);
-}
-
 static int load(struct recover *r, const struct pointer *p, struct err *e)
 {
     struct str text = STR_INIT;
-    struct config_snapshot *s = NULL;
     struct rows_error error;
     struct arena *scratch = arena_new(0);
     int result = objstore_get(r->store, p->key, &text, SNAPSHOT_MAX, e);
     if (!result &&
-        config_load(&s, str_cstr(&text), text.len, p->revision, scratch, &error, 1) > 0)
+        config_load(&r->snapshot, str_cstr(&text), text.len, p->revision, scratch, &error, 1) > 0)
         result = err_set(e, ERR_REJECT, 0, "%.60s: %.100s", error.pointer, error.reason);
-    if (!result) {
-        keep_tags(r, &s->defaults.extra_tags);
-        config_free(s);
-    }
     arena_free(scratch);
     str_free(&text);
     return result;
@@ -137,6 +125,7 @@ int recover_config(struct recover *r, struct err *e)
 struct walk {
     struct recover *recover;
     struct outputs out;
+    struct ingest_rules rules;
     struct err *e;
     int64_t now, oldest;
 };
@@ -174,8 +163,7 @@ static int announce(struct walk *w, const char *key)
 {
     struct recover *r = w->recover;
     struct str record = STR_INIT;
-    int result = ingest_rebuild(&record, r->store, key, "/talaria/cli/recover", r->extra_tags,
-                                r->n_extra_tags, w->e);
+    int result = ingest_rebuild(&record, r->store, key, "/talaria/cli/recover", &w->rules, w->e);
     if (!result)
         result = append(w, &record);
     str_free(&record);
@@ -227,6 +215,10 @@ int recover_announce(struct recover *r, struct err *e)
 {
     struct walk w = {.recover = r, .e = e, .now = clock_wall_ms()};
     w.out = (struct outputs){.source = "/talaria/cli/recover", .now_ms = w.now};
+    if (r->snapshot)
+        w.rules = (struct ingest_rules){r->snapshot->defaults.extra_tags.items,
+                                        r->snapshot->defaults.extra_tags.n, config_charset,
+                                        r->snapshot};
     w.oldest = w.now - r->instance.spec->retention_ms + MARGIN_MS;
     int result = objstore_list(r->store, "instances/", see, &w, e);
     if (!result)

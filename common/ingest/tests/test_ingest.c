@@ -119,6 +119,8 @@ static void put_pixels(struct str *s, size_t n)
 struct made {
     const char *sop, *study, *series, *comment;
     size_t pixels;
+    const char *operators; /* NULL: Nurse^A */
+    const struct ingest_sender *sender; /* NULL: the usual one */
 };
 
 static struct str dataset(const struct made *m)
@@ -127,7 +129,7 @@ static struct str dataset(const struct made *m)
     put_text(&s, 0x0008, 0x0016, "UI", CT);
     put_text(&s, 0x0008, 0x0018, "UI", m->sop);
     put_text(&s, 0x0008, 0x0060, "CS", "CT");
-    put_text(&s, 0x0008, 0x1070, "PN", "Nurse^A");
+    put_text(&s, 0x0008, 0x1070, "PN", m->operators ? m->operators : "Nurse^A");
     put_text(&s, 0x0020, 0x000D, "UI", m->study);
     put_text(&s, 0x0020, 0x000E, "UI", m->series);
     put_text(&s, 0x0020, 0x4000, "LT", m->comment);
@@ -147,7 +149,7 @@ static struct ingest_result give(const struct made *m, const char *command_sop, 
 {
     struct ingest_result r;
     struct str s = dataset(m);
-    struct ingest_item *item = ingest_begin(ingest, &sender, SYNTAX_EXPLICIT_LE, CT, command_sop);
+    struct ingest_item *item = ingest_begin(ingest, m->sender ? m->sender : &sender, SYNTAX_EXPLICIT_LE, CT, command_sop);
     for (size_t at = 0; at < s.len; at += 10007)
         if (ingest_write(item, s.data + at, s.len - at < 10007 ? s.len - at : 10007))
             break;
@@ -529,11 +531,19 @@ static void neither_kafka_nor_outbox_is_no_success(void **state)
 
 /* ---- the record once more ---- */
 
+/* What the source's document says. */
+static const char *charset_of(const void *arg, const char *source)
+{
+    (void)arg;
+    return strcmp(source, "latin") == 0 ? "ISO_IR 100" : NULL;
+}
+
 static int rebuild(const char *key, struct event *ev, struct err *e)
 {
     static const char *const extras[] = {"OperatorsName"};
     struct str record = STR_INIT;
-    int r = ingest_rebuild(&record, store, key, "/talaria/t/cleaner/1", extras, 1, e);
+    const struct ingest_rules rules = {extras, 1, charset_of, NULL};
+    int r = ingest_rebuild(&record, store, key, "/talaria/t/cleaner/1", &rules, e);
     if (r == 0 && event_decode(ev, record.data, record.len, arena, e))
         fail_msg("%s", e->text);
     str_free(&record);
@@ -583,6 +593,30 @@ static void the_record_can_be_rebuilt_from_the_object(void **state)
         close_all();
     }
     open_folder((struct ingest_options){0});
+}
+
+/* A dataset that does not say in which characters it is written: its source does. */
+static void a_rebuilt_record_has_the_characters_of_its_source(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    struct event is;
+    static const struct ingest_sender latin = {.source = {"latin", NULL, NULL},
+                                               .charset = "ISO_IR 100"};
+    const struct made m = {.sop = SOP,
+                           .study = "1.2.3",
+                           .series = "1.2.3.1",
+                           .operators = "M\xFCller^J\xF6rg",
+                           .sender = &latin};
+    open_folder((struct ingest_options){0});
+    struct ingest_result r = give(&m, SOP, &e);
+    assert_int_equal(r.outcome, INGEST_STORED);
+    struct event was = next_event();
+    while (strcmp(was.stored.receipt, r.receipt) != 0)
+        was = next_event();
+    if (rebuild(was.stored.key, &is, &e))
+        fail_msg("%s", e.text);
+    assert_string_equal(tag(&is, "OperatorsName"), "M\xC3\xBCller^J\xC3\xB6rg");
 }
 
 static void what_is_not_whole_gets_no_record(void **state)
@@ -636,6 +670,7 @@ int main(void)
         TEST(what_an_earlier_run_left_is_announced_and_rubbish_stays),
         TEST(neither_kafka_nor_outbox_is_no_success),
         TEST(the_record_can_be_rebuilt_from_the_object),
+        TEST(a_rebuilt_record_has_the_characters_of_its_source),
         TEST(what_is_not_whole_gets_no_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

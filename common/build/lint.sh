@@ -1,5 +1,6 @@
 #!/bin/sh
-# All checks of the tree itself: lint.py's rules, headers alone, scripts, generated files. Run in the root.
+# All checks of the tree itself: lint.py's rules, headers alone, scripts, generated files,
+# the table of faults. Run in the root.
 set -u
 failed=0
 /usr/bin/python3 common/build/lint.py || failed=1
@@ -20,5 +21,6 @@ for script in $(git ls-files -co --exclude-standard '*.sh' .ci/run 2>/dev/null);
     *) bash -n "$script" || failed=1 ;;
     esac
 done
+common/build/faults.py || failed=1
 common/build/generated.sh check || failed=1
 exit $failed

@@ -2,13 +2,15 @@
 house, and what was only late goes on by itself."""
 import errno
 import os
+import resource
+import socket
 import subprocess
 
 import pytest
 
 from kit import compare, config, pdu, study
 from kit.senders import Exact, Instance, send_exactly, send_until_acknowledged
-from kit.wait import within
+from kit.wait import passed, within
 
 STREAM = 65536  # what is larger goes to the disk while it arrives
 
@@ -18,8 +20,8 @@ def objects(site):
 
 
 def sizes(folder, seed, *rows):
-    """One series, an instance of each size."""
-    return [Instance(study.save(folder / str(n), [study.instance(seed=seed, number=n + 1, rows=r, columns=r)])[0])
+    """One series, a file with an instance of each size."""
+    return [study.save(folder / str(n), [study.instance(seed=seed, number=n + 1, rows=r, columns=r)])[0]
             for n, r in enumerate(rows)]
 
 
@@ -27,7 +29,8 @@ def sizes(folder, seed, *rows):
 def test_whatever_step_of_storing_fails_the_answer_is_a700_and_nothing_stays(site, tmp_folder, code):
     receiver = site.service("receiver", streamBytes=STREAM)
     site.start("bookkeeper")
-    small, large = sizes(tmp_folder, 1, 64, 300)
+    paths = sizes(tmp_folder, 1, 64, 300)
+    small, large = map(Instance, paths)
     assert len(small.dataset) < STREAM < len(large.dataset)
     for place in ("objstore.write", "objstore.fsync", "objstore.dirsync"):
         receiver.start(failpoints={place: f"errno:{code}"}, once=False).ready()
@@ -37,7 +40,7 @@ def test_whatever_step_of_storing_fails_the_answer_is_a700_and_nothing_stays(sit
         receiver.stop()
         assert objects(site) == [] and not list((site.store / "parts").iterdir()), place
     receiver.start().ready()
-    assert send_exactly(site.dicom, [small.path, large.path]) == [0, 0]
+    assert send_exactly(site.dicom, paths) == [0, 0]
     site.ledger_within(20, "SELECT count(*) FROM receipts", 2)
     assert site.stored() == compare.identities(tmp_folder)
 
@@ -45,16 +48,17 @@ def test_whatever_step_of_storing_fails_the_answer_is_a700_and_nothing_stays(sit
 @pytest.mark.parametrize("stream", [STREAM, 1 << 30], ids=["streamed", "whole"])
 def test_a_write_that_comes_short_is_answered_a700_and_what_fits_is_stored(site, small_store, tmp_folder, stream):
     site.start("receiver", reserveBytes=0, streamBytes=stream)
-    small, large = sizes(tmp_folder, 2, 48, 500)
+    paths = sizes(tmp_folder, 2, 48, 500)
+    small, large = map(Instance, paths)
     space, ballast = os.statvfs(small_store), small_store / "ballast"
     ballast.write_bytes(bytes(space.f_bavail * space.f_frsize - 200_000))
     association = Exact(site.dicom, [small, large])
     assert (association.store(small), association.store(large)) == (0, 0xA700)
     association.close()
-    assert [compare.identity(p) for p in objects(site)] == [compare.identity(small.path)]
+    assert [compare.identity(p) for p in objects(site)] == [compare.identity(paths[0])]
     assert not list((site.store / "parts").glob("*"))
     ballast.unlink()
-    send_until_acknowledged(site.dicom, [large.path])
+    send_until_acknowledged(site.dicom, paths[1:])
     assert site.stored() == compare.identities(tmp_folder)
 
 
@@ -115,3 +119,30 @@ def test_while_the_store_is_read_only_nothing_is_acknowledged_and_then_everythin
         assert len(site.settled(uid, n, seconds=60)["decisions"]) == 1
         assert site.unbalanced(uid) == []
     assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 5
+
+
+# ---- open files ----
+
+def cpu_seconds(service):
+    with open(f"/proc/{service.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_without_a_free_file_descriptor_the_receiver_waits_without_spinning_and_recovers(site, tmp_folder):
+    receiver = site.start("receiver", drainSeconds=1)
+    paths = study.study(tmp_folder, seed=7, slices=2)
+    assert send_exactly(site.dicom, paths[:1]) == [0]
+    free = 9
+    limit = len(os.listdir(f"/proc/{receiver.pid}/fd")) + free
+    resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    held = [socket.create_connection(("127.0.0.1", site.dicom)) for _ in range(3 * free)]
+    within(10, lambda: "accept failed" in receiver.log() or "no thread" in receiver.log(), what="none is left")
+    before = cpu_seconds(receiver)
+    passed(2, "without descriptors")
+    assert cpu_seconds(receiver) - before < 0.5 and receiver.alive()
+    for s in held:
+        s.close()
+    send_until_acknowledged(site.dicom, paths[1:])
+    assert site.stored() == compare.identities(tmp_folder)
+    assert receiver.get("/healthz")[0] == 200

@@ -322,3 +322,6 @@ def test_no_patient_appears_in_logs_figures_or_addresses(site, tmp_folder):
         for where, text in (("log", site.services[f"{name}-1"].log()), ("metrics", metrics[name])):
             told = [line for line in text.splitlines() if "CANARY" in line or "19010203" in line]
             assert not told, f"{name}'s {where}: {told}"
+    assert site.value("SELECT count(*) FROM events WHERE body::text ~ 'CANARY'") == 0
+    assert site.value("SELECT count(*) FROM events") > 0
+    assert not [p for p in site.store.rglob("*") if "CANARY" in p.name]

@@ -27,14 +27,16 @@ class Sink:
     the answer: the outcome is unknown to the sender) are the accidents. early(SOP instance UID), asked before
     the dataset was read: True aborts in the middle of it. accept(abstract, syntaxes) names the transfer syntax
     of a context, or None to refuse it. reject: (result, source, reason) of every association. slow: reads one byte a
-    second, from "connection" or "association" on. mute: takes connections and never says a word. tls: an
+    second, from "connection" or "association" on. window: the asynchronous operations it agrees to; then answers
+    are held until nothing has come for a moment, and given in reverse (most_held: how many at once). mute: takes connections and never says a word. tls: an
     ssl.SSLContext."""
 
     def __init__(self, answer=None, accept=None, port=None, early=None, reject=None, slow=None, mute=False,
-                 tls=None):
+                 tls=None, window=1):
         self.answer = answer or (lambda n, sop: 0)
         self.accept = accept or (lambda abstract, syntaxes: syntaxes[0])
         self.early, self.reject, self.slow, self.mute, self.tls = early, reject, slow, mute, tls
+        self.window, self.most_held = window, 0
         self.arrived, self.associations, self.released, self.aborted = [], 0, 0, 0
         self.port = port or free_port()
         self.closing = threading.Event()
@@ -115,7 +117,8 @@ class Sink:
         called, calling = (body[4:20].decode().strip(), body[20:36].decode().strip())
         contexts, answers = self._negotiate(body)
         self.associations += 1
-        connection.send(pdu.associate_ac(answers, calling, called))
+        window = {"window": (self.window, 1)} if self.window > 1 else {}
+        connection.send(pdu.associate_ac(answers, calling, called, **window))
         connection.slow = bool(self.slow)
         while True:
             try:
@@ -180,7 +183,11 @@ class Sink:
                   0x0800: 0x0101, 0x0900: status}
         if 0x1000 in fields:
             answer[0x1000] = pdu.text(fields, 0x1000)
-        connection.send(pdu.message(context, pdu.command(answer)))
+        message = pdu.message(context, pdu.command(answer))
+        if self.window > 1:
+            self.most_held = max(self.most_held, connection.hold(message))
+        else:
+            connection.send(message)
         return True
 
 
@@ -194,6 +201,26 @@ class Scripted(pdu.Connection):
     def __init__(self, sock, sink):
         super().__init__(sock, 120)
         self.sink, self.slow = sink, False
+        self.held, self.lock = [], threading.Lock()
+
+    def hold(self, message):
+        """Keeps an answer until no other has come for a moment; how many are kept."""
+        with self.lock:
+            self.held.append(message)
+            n = len(self.held)
+        threading.Timer(0.3, self._let_go, (n,)).start()
+        return n
+
+    def _let_go(self, n):
+        with self.lock:
+            if len(self.held) != n:
+                return  # more has come
+            held, self.held = self.held, []
+        try:
+            for message in reversed(held):
+                self.send(message)
+        except OSError:
+            pass  # the association has ended
 
     def _exactly(self, n):
         if not self.slow:

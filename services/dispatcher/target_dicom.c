@@ -19,7 +19,8 @@
 #define CHUNK_BYTES (256 * 1024)
 #define RATE_BYTES  (64 * 1024) /* a second that a target must at least take, beyond its timeout */
 #define REFUSALS    3           /* in a row: a target without resources is left alone until later */
-#define REPEATED    3           /* answers to the message before that are read over */
+#define REPEATED    3           /* answers to messages before that are read over */
+#define WINDOW_MAX  64
 
 struct ae_pair {
     char calling[DIMSE_AE], called[DIMSE_AE];
@@ -38,6 +39,11 @@ struct sending {
     int refusals;    /* in a row */
     bool passed;     /* a member was refused, and stays open: the attempt fails, but goes on */
     struct err refusal;
+    struct waiting {
+        int64_t member;
+        uint16_t message_id;
+    } waiting[WINDOW_MAX]; /* for their answers */
+    unsigned n_waiting;
     struct dimse_tls *tls; /* NULL: plain */
     struct hash *hash;
     char *buffer;
@@ -176,23 +182,6 @@ static int next_response(struct dimse_assoc *a, struct dimse_command *rsp, struc
     return 0;
 }
 
-/* Waits for the answer to this message. A peer that answers twice is borne: the first answer
- * counts. 0: *status. */
-static int answer(struct sending *s, struct dimse_assoc *a, uint16_t *status, struct err *e)
-{
-    struct dimse_command rsp;
-    for (int i = 0; i <= REPEATED; i++) {
-        if (next_response(a, &rsp, e))
-            return err_wrap(e, "waiting for the answer");
-        *status = rsp.status;
-        if (rsp.message_id == s->message_id)
-            return 0;
-        if (rsp.message_id != (uint16_t)(s->message_id - 1))
-            break;
-    }
-    return err_set(e, ERR_RETRY, 0, "the answer belongs to another message");
-}
-
 /* Refused, but perhaps not for ever: the member stays open, and its status is on record. */
 static int refused(struct sending *s, int64_t i, uint16_t status)
 {
@@ -224,6 +213,52 @@ static int take_status(struct sending *s, int64_t i, uint16_t status, struct err
     return s->refusals >= REFUSALS ? 2 : 0;
 }
 
+/* ---- answers: up to a window of messages waits for one (PS3.7 D.3.3.3) ---- */
+
+static int waiting_at(const struct sending *s, uint16_t message_id)
+{
+    for (unsigned k = 0; k < s->n_waiting; k++)
+        if (s->waiting[k].message_id == message_id)
+            return (int)k;
+    return -1;
+}
+
+/* Takes one answer, in whatever order the peer gives them. A peer that answers twice is borne: the
+ * first answer counts. As take_status. */
+static int take_answer(struct sending *s, struct dimse_assoc *a, struct err *e)
+{
+    struct dimse_command rsp;
+    for (int i = 0; i <= REPEATED; i++) {
+        if (next_response(a, &rsp, e))
+            return err_wrap(e, "waiting for the answer");
+        int k = waiting_at(s, rsp.message_id);
+        if (k >= 0) {
+            int64_t member = s->waiting[k].member;
+            s->waiting[k] = s->waiting[--s->n_waiting];
+            return take_status(s, member, rsp.status, e);
+        }
+        if ((uint16_t)(s->message_id - rsp.message_id) > WINDOW_MAX)
+            break; /* not one of the last that were answered */
+    }
+    return err_set(e, ERR_RETRY, 0, "the answer belongs to another message");
+}
+
+/* The answers that are still to come; r is what has become of the association before. If it is lost,
+ * the outcome of all that were sent is unknown. */
+static int take_the_rest(struct sending *s, struct dimse_assoc *a, int r, struct err *e)
+{
+    while (r >= 0 && s->n_waiting > 0) {
+        int next = take_answer(s, a, e);
+        r = next < 0 || r == 0 ? next : r;
+    }
+    for (unsigned k = 0; k < s->n_waiting; k++)
+        if (s->t->report(s->t, s->waiting[k].member, MEMBER_OPEN, 0,
+                         "sent, but the answer did not come"))
+            break;
+    s->n_waiting = 0;
+    return r;
+}
+
 /* The object cannot be sent, ever: this member fails, the others go on (after an abort if bytes
  * have gone out already). */
 static int give_up(struct sending *s, int64_t i, bool began, struct err *e)
@@ -243,7 +278,6 @@ static int send_member(struct sending *s, struct dimse_assoc *a, int64_t i, stru
     const struct dimse_context *context = dimse_accepted(a, s->proposal[i]);
     struct objstore_reader *r = NULL;
     struct part10_read head;
-    uint16_t status = 0;
     bool began = false;
     s->done[i] = true;
     if (!context)
@@ -261,11 +295,8 @@ static int send_member(struct sending *s, struct dimse_assoc *a, int64_t i, stru
     if (bad)
         return e->kind == ERR_REJECT ? give_up(s, i, began, e) : -1;
     (void)FAILPOINT("dispatcher.sent");
-    if (answer(s, a, &status, e)) {
-        (void)t->report(t, i, MEMBER_OPEN, 0, "sent, but the answer did not come");
-        return -1;
-    }
-    return take_status(s, i, status, e);
+    s->waiting[s->n_waiting++] = (struct waiting){i, s->message_id};
+    return s->n_waiting < dimse_window(a) ? 0 : take_answer(s, a, e);
 }
 
 /* ---- one association ---- */
@@ -299,7 +330,7 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
         .tls = s->tls,
         .proposals = s->proposals,
         .n = s->n_proposals,
-        .window = 1,
+        .window = (unsigned)(c->window < WINDOW_MAX ? c->window : WINDOW_MAX),
         .limits = {.negotiate_ms = t->connect_ms,
                    .idle_ms = c->timeout_seconds * 1000,
                    .message_ms = c->timeout_seconds * 1000 + s->largest * 1000 / RATE_BYTES}};
@@ -308,7 +339,7 @@ static int one_association(struct sending *s, int64_t first, struct err *e)
         return -1;
     }
     t->blocked_in(t, a);
-    int r = send_aboard(s, a, e);
+    int r = take_the_rest(s, a, send_aboard(s, a, e), e);
     if (r == 0 || r == 2) {
         struct err ignored = {
             0}; /* all answers are in: how the peer says good-bye changes nothing */

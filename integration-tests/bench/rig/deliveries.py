@@ -25,8 +25,8 @@ class Deliveries:
 
     def __init__(self, name, engines, folder):
         self.waiting = 0
-        self.sink = Sink(folder).start()
         self.site = Site(name, engines, folder / name)
+        self.sink = Sink(self.site.folder).start()
         for service in ("bookkeeper", "gateway", "router", "dispatcher", "receiver"):
             self.site.start(service)
         self.document = document(self.sink.port, False)

@@ -294,23 +294,30 @@ class Bench:
         with closing(Deliveries("small", self.engines, self.folder)) as d:
             row.ours += [d.rate(self.o.deliveries) for _ in self.runs()]
 
-    def dead_target(self, rate_row, restart_row, memory_row):
-        """Two sites take turns, only one dispatcher runs at a time: one of them has all those open."""
+    def dead_target(self, rate_row, cpu_row, restart_row, memory_row):
+        """Two sites take turns, only one dispatcher runs at a time: one of them has all those open. What one
+        delivery costs its processor is the same question without the noise of a busy machine."""
         with closing(Deliveries("free", self.engines, self.folder)) as free, \
                 closing(Deliveries("laden", self.engines, self.folder)) as laden:
             bare = laden.site.services["dispatcher"].rss()
             laden.send(OPEN, "DEAD")
             memory_row.ours.append((laden.site.services["dispatcher"].rss() - bare) / OPEN)
-            free.site.services["dispatcher"].stop(40)
-            for _ in range(2 * self.o.runs + 1):
-                laden.site.services["dispatcher"].stop(40)
-                free.site.start("dispatcher")
-                rate_row.peer.append(free.rate(self.o.deliveries))
-                free.site.services["dispatcher"].stop(40)
-                restart_row.ours.append(laden.start_dispatcher())
-                rate_row.ours.append(laden.rate(self.o.deliveries))
-                say(f"beside {OPEN} open {rate_row.ours[-1]:.0f}/s, without {rate_row.peer[-1]:.0f}/s, "
-                    f"restart {restart_row.ours[-1]:.2f} s")
+            for d in (free, laden):
+                d.site.services["dispatcher"].stop(40)
+            for n in range(2 * self.o.runs + 2):
+                d = (free, laden)[(n + 1) // 2 % 2]  # first, second, second, first …
+                restart = d.start_dispatcher()
+                service = d.site.services["dispatcher"]
+                before = cpu(service.pid)
+                rate = d.rate(self.o.deliveries)
+                cost = (cpu(service.pid) - before) * 1000 / self.o.deliveries
+                service.stop(40)
+                for row, value in ((rate_row, rate), (cpu_row, cost)):
+                    (row.ours if d is laden else row.peer).append(value)
+                if d is laden:
+                    restart_row.ours.append(restart)
+                say(f"{'beside' if d is laden else 'without'} {OPEN} open {rate:.0f}/s, {cost:.2f} ms of processor each, "
+                    f"start {restart:.2f} s")
 
     # ---- replay ----
     def replay(self, row):
@@ -441,6 +448,8 @@ def measure(b):
     b.case("dead target", b.dead_target,
            b.row(f"the same beside {OPEN:,} open for a dead target", "/s", ratio_target=0.95,
                  peer_name="without these"),
+           b.row("what one of these costs the dispatcher", "ms", more_is_better=False, ratio_target=0.95,
+                 peer_name="without these", note="processor time"),
            b.row("restart of the dispatcher with them", "s", more_is_better=False, target=5),
            b.row("memory of each", "bytes", more_is_better=False, target=1024, note="growth of RSS"))
     b.case("sustained", b.sustained,

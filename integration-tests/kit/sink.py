@@ -22,14 +22,14 @@ class Arrived:
 
 class Sink:
     """answer(arrived so far, SOP instance UID) says what happens to a C-STORE: an int is the status of the
-    answer; (int, seconds) answers late; "twice" answers success twice; "wrong id" answers another message;
-    "abort", "drop" (close without a word), "hang" (never answer) and "ignore" (store, then close before
-    the answer: the outcome is unknown to the sender) are the accidents. early(SOP instance UID), asked before
-    the dataset was read: True aborts in the middle of it. accept(abstract, syntaxes) names the transfer syntax
-    of a context, or None to refuse it. reject: (result, source, reason) of every association. slow: reads one byte a
-    second, from "connection" or "association" on. window: the asynchronous operations it agrees to; then answers
-    are held until nothing has come for a moment, and given in reverse (most_held: how many at once). mute: takes connections and never says a word. tls: an
-    ssl.SSLContext."""
+    answer; (int, seconds) answers late (together: the instances that waited at the same time, at each arrival);
+    "twice" answers success twice; "wrong id" answers another message; "abort", "drop" (close without a word),
+    "hang" (never answer) and "ignore" (store, then close before the answer: the outcome is unknown to the sender)
+    are the accidents. early(SOP instance UID), asked before the dataset was read: True aborts in the middle of it.
+    accept(abstract, syntaxes) names the transfer syntax of a context, or None to refuse it. reject: (result, source,
+    reason) of every association. slow: reads one byte a second, from "connection" or "association" on. window: the
+    asynchronous operations it agrees to; then answers are held until nothing has come for a moment, and given in
+    reverse (most_held: how many at once). mute: takes connections and never says a word. tls: an ssl.SSLContext."""
 
     def __init__(self, answer=None, accept=None, port=None, early=None, reject=None, slow=None, mute=False,
                  tls=None, window=1):
@@ -37,6 +37,7 @@ class Sink:
         self.accept = accept or (lambda abstract, syntaxes: syntaxes[0])
         self.early, self.reject, self.slow, self.mute, self.tls = early, reject, slow, mute, tls
         self.window, self.most_held = window, 0
+        self.answering, self.together = set(), []
         self.arrived, self.associations, self.released, self.aborted = [], 0, 0, 0
         self.port = port or free_port()
         self.closing = threading.Event()
@@ -173,10 +174,18 @@ class Sink:
             status = 0
         elif isinstance(status, tuple):
             status, seconds = status
-            self.closing.wait(seconds)
+            self._late(sop, seconds)
         if not isinstance(status, int):
             return False
         return self._respond(connection, context, kind, number, fields, status)
+
+    def _late(self, sop, seconds):
+        with self.lock:
+            self.answering.add(sop)
+            self.together.append(frozenset(self.answering))
+        self.closing.wait(seconds)
+        with self.lock:
+            self.answering.discard(sop)
 
     def _respond(self, connection, context, kind, number, fields, status):
         answer = {0x0002: pdu.text(fields, 0x0002), 0x0100: kind | 0x8000, 0x0120: number,

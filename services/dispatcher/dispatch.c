@@ -437,6 +437,7 @@ static struct delivery *first_of(struct lane *l, int64_t now, bool off_peak, dis
                                  void *arg)
 {
     int64_t idle = now + LOOK_MS;
+    const char *busy = ""; /* the patient that was asked for last, in vain: thousands may be his */
     if (l->idle_until > now || !l->head || !allows(arg, l->target, ""))
         return NULL;
     for (struct entry *x = l->head; x; x = x->next) {
@@ -446,8 +447,10 @@ static struct delivery *first_of(struct lane *l, int64_t now, bool off_peak, dis
             idle = again < idle ? again : idle;
             continue;
         }
-        if (!*y->patient || allows(arg, l->target, y->patient))
+        if (!*y->patient ||
+            (strcmp(y->patient, busy) != 0 && allows(arg, l->target, y->patient)))
             return y;
+        busy = y->patient;
         idle = now; /* its patient's turn ends at any time */
     }
     l->idle_until = idle;

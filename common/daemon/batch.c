@@ -391,7 +391,9 @@ void batch_turn(struct runner *r)
     struct kafka_record k;
     struct err e = {0};
     int got = kafka_poll(r->consumer, &k, patience(r, clock_mono_ms()), &e);
-    if (got > 0)
+    if (kafka_consumer_cut(r->consumer) && r->stage->unflushed)
+        start_again(r);
+    else if (got > 0)
         collect(r, &k);
     if (got < 0 && e.kind == ERR_FATAL) {
         runner_fatal(r, &e);

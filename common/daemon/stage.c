@@ -366,6 +366,18 @@ static void trouble(struct runner *r, const struct kafka_record *where, const st
 }
 
 /* Handles what is there without waiting; how many records. */
+/* The partitions are opened again, which compares the log with what was read. */
+static bool was_cut(struct runner *r)
+{
+    if (!kafka_consumer_cut(r->consumer) || !r->stage->unflushed)
+        return false;
+    log_warn("the broker was away: what was read is compared with the log",
+             LOG_STR("stage", r->stage->name));
+    outputs_clear(&r->out);
+    close_all(r);
+    return true;
+}
+
 static int poll_inputs(struct runner *r)
 {
     struct kafka_record k;
@@ -375,7 +387,7 @@ static int poll_inputs(struct runner *r)
         int got = kafka_poll(r->consumer, &k, 0, &e);
         if (got < 0)
             trouble(r, &k, &e);
-        if (got <= 0)
+        if (was_cut(r) || got <= 0)
             break;
         input_record(r, &k);
     }

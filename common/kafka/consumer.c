@@ -39,6 +39,7 @@ struct kafka_consumer {
     /* assigned by the group, not yet taken by the caller */
     rd_kafka_topic_partition_list_t *waiting;
     int64_t retry_at, pause;
+    bool cut;          /* every connection was lost */
     bool joined;       /* the group has told what is ours (perhaps nothing) */
     struct err failed; /* why, until kafka_poll has told */
 };
@@ -263,6 +264,16 @@ static int subscribe(struct kafka_consumer *c, struct err *e)
     return k ? kafka_error(e, k, "subscribe") : 0;
 }
 
+/* Comes through the consumer's queue, in order with the records. */
+static void troubled(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    struct kafka_consumer *c = opaque;
+    (void)rk;
+    (void)reason;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        c->cut = true;
+}
+
 int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *o,
                        const struct kafka_group *g, struct err *e)
 {
@@ -273,6 +284,7 @@ int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *
         rd_kafka_conf_set_opaque(conf, c);
         rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
         rd_kafka_conf_set_offset_commit_cb(conf, committed);
+        rd_kafka_conf_set_error_cb(conf, troubled);
         c->rk = kafka_handle(RD_KAFKA_CONSUMER, conf, e);
     }
     if (c->rk && !subscribe(c, e)) {
@@ -405,6 +417,13 @@ int64_t kafka_end(const struct kafka_consumer *c, const char *topic, int32_t par
 {
     int64_t low, high;
     return rd_kafka_get_watermark_offsets(c->rk, topic, partition, &low, &high) ? -1 : high;
+}
+
+bool kafka_consumer_cut(struct kafka_consumer *c)
+{
+    bool cut = c->cut;
+    c->cut = false;
+    return cut;
 }
 
 bool kafka_member(const struct kafka_consumer *c)

@@ -164,6 +164,44 @@ def test_the_bookkeeper_takes_no_other_record_for_the_one_it_has_read(own_site, 
     within(20, lambda: alarms(site, "cleared") == alarms(site, "raised"), what="every alarm is over")
 
 
+def test_who_lives_through_the_cut_does_not_read_on_behind_it(own_site, own_kafka, tmp_folder):
+    """Only the broker lost its power, and its log is longer again before anybody looks."""
+    site, kafka = own_site, own_kafka
+    sink = site.sink()
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    copy = tmp_folder / "copy"
+
+    def send(*seeds):
+        for seed in seeds:
+            assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=3)) == [0] * 3
+
+    send(1)
+    site.settled(study.uid(1, "study"), 3)
+    for folder in logs(site, kafka):
+        shutil.copytree(folder, copy / folder.name)
+    send(2)
+    site.settled(study.uid(2, "study"), 3)
+    readers = site.router, site.bookkeeper
+    for service in readers:
+        service.freeze()
+    kafka.process.kill()
+    put_back(site, kafka, copy)
+    kafka.start()
+    send(*range(3, 9))
+    for service in readers:
+        service.thaw()
+    for service, stage in zip(readers, ("decide", "bookkeeper")):
+        within(30, lambda s=service, n=stage: s.metric("talaria_stage_closed", stage=n), what=f"{stage} closed")
+    recover(site)
+    for service in readers:
+        service.ready(30)
+    for seed in range(1, 9):
+        site.settled(study.uid(seed, "study"), 3, seconds=60)
+        assert site.unbalanced(study.uid(seed, "study")) == []
+    assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 24
+    assert [s.codes for s in readers] == [[], []]
+
+
 def test_where_topics_that_are_flushed_lost_their_end_too_it_is_seen_and_no_image_is_lost(own_site, own_kafka,
                                                                                         tmp_folder):
     """A disk that lied: decisions, deliveries and committed offsets are gone. They are not rebuilt; the images are

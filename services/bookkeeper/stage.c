@@ -83,6 +83,7 @@ static int batch(struct daemon *d, const struct kafka_record *records, size_t n,
 const struct stage bookkeeper_stage = {
     .name = "bookkeeper",
     .inputs = {"instance", "decision", "task", "delivery", "event", "config", "dlq"},
+    .unflushed = true,
     .gather_ms = 100, /* people look at the ledger; a busy broker is spared a fetch per record */
     .positions = positions,
     .back = back,

@@ -359,6 +359,30 @@ static void a_reader_beyond_the_end_is_told(void **state)
     kafka_reader_free(r);
 }
 
+static void a_lost_connection_is_told_once(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    struct kafka_record r;
+    int errors = 0;
+    start_group("g5", "c5", 1);
+    put("c5", 0, "v");
+    struct kafka_consumer *c = join("g5", "c5", &s, false);
+    assert_int_equal(next(c, &r, 15000, &errors), 1);
+    assert_false(kafka_consumer_cut(c));
+    kafka_mock_down(mock);
+    bool cut = false;
+    for (int64_t end = clock_mono_ms() + 15000; !cut && clock_mono_ms() < end;) {
+        (void)next(c, &r, 50, &errors);
+        cut = kafka_consumer_cut(c);
+    }
+    assert_true(cut);
+    kafka_mock_up(mock);
+    put("c5", 0, "after");
+    assert_int_equal(next(c, &r, 15000, &errors), 1);
+    kafka_consumer_free(c);
+}
+
 static void a_topic_is_checked(void **state)
 {
     struct err e = {0};
@@ -386,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_reader_reads_any_partition_from_anywhere),
         cmocka_unit_test(a_reader_wakes_an_eventfd),
         cmocka_unit_test(a_reader_beyond_the_end_is_told),
+        cmocka_unit_test(a_lost_connection_is_told_once),
         cmocka_unit_test(a_topic_is_checked),
     };
     return side_by_side(tests, ARRAY_LEN(tests), start_mock, stop_mock);

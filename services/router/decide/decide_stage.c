@@ -190,6 +190,7 @@ const struct stage router_decide = {
     .name = "decide",
     .inputs = {"instance"},
     .journal = "decision",
+    .unflushed = true,
     .gather_ms = 40, /* windows wait for seconds; a busy broker is spared a fetch per instance */
     .memory_ms = STAGE_FROM_START,
     .open = stage_open,

@@ -68,7 +68,19 @@ def at(position, what, times=ALWAYS):
 STORED = (0x0000, 0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007, 0xBFFF)
 LATER = (0xA700, 0xA7FF)
 ONCE_MORE = (0x0110, 0x0111, 0x0210)
-NEVER = (0x0117, 0x0122, 0x0124, 0x0211, 0x0212, 0xA900, 0xA9FF, 0xC000, 0xCFFF, 0xFE00, 0x0115)
+NEVER = (0x0117, 0x0122, 0x0124, 0x0211, 0x0212, 0xA900, 0xA9FF, 0xC000, 0xCFFF, 0xFE00, 0x0115, 0xFF00, 0x1234)
+# what a person reads of them
+WORDS = {0x0001: "warning", 0x0107: "warning", 0x0110: "processing failure", 0x0111: "duplicate SOP instance",
+         0x0116: "out of range", 0x0117: "invalid SOP instance", 0x0122: "SOP class", 0x0124: "not authorised",
+         0x0210: "duplicate invocation", 0x0211: "unrecognised operation", 0x0212: "mistyped argument",
+         0xA700: "out of resources", 0xA900: "does not match", 0xB000: "stored with changes",
+         0xC000: "cannot understand"}
+
+
+def words_of(status):
+    return WORDS.get(status) or WORDS.get(status & 0xFF00) or WORDS.get(status & 0xF000) or "unknown failure status"
+
+
 POSITIONS = {"first": 0, "middle": 1, "last": 2}
 ALL, ONE_FAILED = {"delivered": 3}, {"delivered": 2, "failed": 1}
 
@@ -230,7 +242,7 @@ def members_of(delivery):
 def tells(delivery, reason):
     """Is that word, or that DICOM status, in what the ledger tells of the delivery?"""
     if isinstance(reason, int):
-        return reason in [r["status"] for r in delivery["reasons"]]
+        return any(r["status"] == reason and words_of(reason) in r["reason"] for r in delivery["reasons"])
     words = [delivery["reason"] or ""] + [r["reason"] or "" for r in delivery["reasons"]]
     return any(words) and (not reason or any(reason in w for w in words))
 

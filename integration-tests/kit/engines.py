@@ -99,8 +99,14 @@ class Postgres:
         return connection
 
     def start(self):
-        self.process.start()
-        within(60, lambda: self.connect().close() or True, what="PostgreSQL answers")
+        """After a kill -9 it does not start before the last old child is gone: as under a supervisor it is started
+        until it stays."""
+        def answers():
+            if not self.process.alive():
+                self.process.start()
+            self.connect().close()
+            return True
+        within(60, answers, what="PostgreSQL answers")
         return self
 
     def kill(self):

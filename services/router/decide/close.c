@@ -6,7 +6,6 @@
 #include "decide_priv.h"
 
 #include "base/clock.h"
-#include "event/manifest.h"
 
 static const char *rfc3339(int64_t ms, struct arena *a)
 {
@@ -21,10 +20,8 @@ static const char *sha256(const struct str *s, struct arena *a)
     return arena_strdup(a, hex);
 }
 
-/* Encodes m as an object; key and digest go to *ref (in the arena). The caller owns *bytes. */
-static void manifest_object(const struct decide *d, const struct window *w,
-                            const struct manifest *m, const char *id,
-                            struct event_manifest_ref *ref, struct str *bytes)
+void close_manifest(const struct decide *d, const struct window *w, const struct manifest *m,
+                    const char *id, struct event_manifest_ref *ref, struct str *bytes)
 {
     struct str key = STR_INIT;
     rows_encode(bytes, &manifest_table, m, true);
@@ -42,7 +39,7 @@ static void window_manifest(const struct decide *d, const struct window *w,
                                .members = members->members,
                                .duplicate = members->duplicate,
                                .superseded = members->superseded};
-    manifest_object(d, w, &m, w->decision, ref, bytes);
+    close_manifest(d, w, &m, w->decision, ref, bytes);
 }
 
 /* A task over the whole series names the manifests of all its windows: a later part's member
@@ -54,9 +51,10 @@ static void union_manifest(const struct decide *d, const struct window *w,
     const char **items = arena_alloc(d->scratch, (parts.n + 1) * sizeof *items);
     for (size_t i = 0; i < parts.n; i++)
         items[i] = parts.items[i];
-    items[parts.n] = own;
-    const struct manifest m = {.decision = w->decision, .parts = {items, parts.n + 1}};
-    manifest_object(d, w, &m, task->task, &task->manifest, bytes);
+    if (own)
+        items[parts.n++] = own;
+    const struct manifest m = {.decision = task->decision, .parts = {items, parts.n}};
+    close_manifest(d, w, &m, task->task, &task->manifest, bytes);
 }
 
 static bool processed_before(const void *arg, const char *rule)
@@ -93,6 +91,17 @@ static void describe(struct event_series_decided *s, const struct decide *d, str
     };
 }
 
+void close_follow(struct event_series_decided *s, const struct fanout *f)
+{
+    s->keep = f->keep;
+    s->fired = f->fired;
+    s->failed = f->failed;
+    s->discarded_by = f->discarded_by;
+    s->held = f->held;
+    s->tasks = f->tasks;
+    s->deliveries = f->deliveries;
+}
+
 static void apply_rules(struct event_series_decided *s, struct fanout *f, struct decide *d,
                         const struct window *w, const struct config_snapshot *config,
                         const struct members *m)
@@ -102,7 +111,7 @@ static void apply_rules(struct event_series_decided *s, struct fanout *f, struct
     const struct fanout_input in = {
         .config = config,
         .decided = s,
-        .tags = tags_for_rules(w, d->scratch),
+        .tags = tags_for_rules(s, d->scratch),
         .forced_rule = w->forced_rule,
         .site = d->site,
         .members = (int64_t)m->members.n,
@@ -111,13 +120,7 @@ static void apply_rules(struct event_series_decided *s, struct fanout *f, struct
         .arg = pair,
     };
     fanout_evaluate(f, &in, d->scratch);
-    s->keep = f->keep;
-    s->fired = f->fired;
-    s->failed = f->failed;
-    s->discarded_by = f->discarded_by;
-    s->held = f->held;
-    s->tasks = f->tasks;
-    s->deliveries = f->deliveries;
+    close_follow(s, f);
 }
 
 /* ---- below EVENT_MAX ---- */
@@ -179,6 +182,8 @@ static int write_decision(struct decide *d, struct event_series_decided *s, stru
             s->tags.n = 0;
             break;
         case 4:
+            if (s->fired.n == 0 && s->deliveries.n)
+                return -1; /* by reroute: nobody could hold it */
             hold_all(s, d->scratch);
             break;
         default:
@@ -204,6 +209,37 @@ static void report_failed(struct decide *d, const struct event_series_decided *s
     }
 }
 
+void close_unions(struct decide *d, const struct window *w, struct event_series_decided *s,
+                  const bool *whole, const char *own, struct outputs *out)
+{
+    for (size_t i = 0; i < s->tasks.n; i++) {
+        if (!whole[i])
+            continue;
+        struct event_task_requested *task = rows_at(struct event_task_requested, &s->tasks, i);
+        struct str bytes = STR_INIT;
+        union_manifest(d, w, task, own, &bytes);
+        outputs_object(out, task->manifest.key, &bytes);
+    }
+}
+
+static void count(struct decide *d, const struct event_series_decided *s)
+{
+    d->stats.discarded += s->discarded_by != NULL;
+    d->stats.held += s->held.n;
+    d->stats.tasks += s->tasks.n;
+    d->stats.deliveries += s->deliveries.n;
+}
+
+int close_write(struct decide *d, struct event_series_decided *s, struct outputs *out,
+                struct err *e)
+{
+    if (write_decision(d, s, out, e))
+        return -1;
+    report_failed(d, s, out);
+    count(d, s);
+    return 0;
+}
+
 static void to_closing(struct decide *d, struct window *w, const struct event_series_decided *s)
 {
     left_out_told(d, w);
@@ -214,23 +250,6 @@ static void to_closing(struct decide *d, struct window *w, const struct event_se
     HASH_DEL(d->open, w);
     HASH_ADD(hh, d->closing, decision, HASH_ID_HEX - 1, w);
     d->stats.closed[s->reason]++;
-    d->stats.discarded += s->discarded_by != NULL;
-    d->stats.held += s->held.n;
-    d->stats.tasks += s->tasks.n;
-    d->stats.deliveries += s->deliveries.n;
-}
-
-static void union_objects(struct decide *d, struct window *w, struct event_series_decided *s,
-                          const bool *whole, struct outputs *out)
-{
-    for (size_t i = 0; i < s->tasks.n; i++) {
-        if (!whole[i])
-            continue;
-        struct event_task_requested *task = rows_at(struct event_task_requested, &s->tasks, i);
-        struct str bytes = STR_INIT;
-        union_manifest(d, w, task, s->manifest.key, &bytes);
-        outputs_object(out, task->manifest.key, &bytes);
-    }
 }
 
 int close_window(struct decide *d, struct window *w, int reason, const char *command, int64_t at,
@@ -253,13 +272,12 @@ int close_window(struct decide *d, struct window *w, int reason, const char *com
     describe(&s, d, w, &c, command, at, &m);
     window_manifest(d, w, &m, &s.manifest, &bytes);
     apply_rules(&s, &f, d, w, config, &m);
-    union_objects(d, w, &s, f.whole, out);
-    if (write_decision(d, &s, out, e)) {
+    close_unions(d, w, &s, f.whole, s.manifest.key, out);
+    if (close_write(d, &s, out, e)) {
         str_free(&bytes);
         return -1;
     }
     outputs_object(out, s.manifest.key, &bytes);
-    report_failed(d, &s, out);
     to_closing(d, w, &s);
     return 0;
 }

@@ -2,6 +2,8 @@
  * commands were answered. */
 #include "decide_priv.h"
 
+#include "base/clock.h"
+
 struct coverage *coverage_find(struct decide *d)
 {
     struct coverage *c;
@@ -51,14 +53,50 @@ static void name(struct decide *d, const struct event_window *w)
     d->named_receipt = mem_strdup(w->last_receipt);
 }
 
-void coverage_take(struct decide *d, const struct event_series_decided *s)
+static void processed_take(struct coverage *c, const struct event_series_decided *s)
 {
+    for (size_t i = 0; i < s->fired.n; i++) {
+        const struct row_pair *fired = &s->fired.items[i];
+        if (fanout_is_task(fired->value) &&
+            !contains(c->processed.items, c->processed.n, fired->name))
+            *vec_push(&c->processed) = mem_strdup(fired->name);
+    }
+}
+
+struct past *coverage_past(const struct decide *d, const char *decision)
+{
+    struct past *x;
+    HASH_FIND_STR(d->past, decision, x);
+    return x;
+}
+
+static void past_take(struct decide *d, const struct event_series_decided *s, int64_t offset)
+{
+    if (!s->study || strlen(s->decision) != HASH_ID_HEX - 1 || coverage_past(d, s->decision))
+        return;
+    struct past *x = mem_zalloc(sizeof *x);
+    memcpy(x->decision, s->decision, HASH_ID_HEX);
+    x->study = mem_strdup(s->study);
+    x->offset = offset;
+    x->closed = s->closed_at ? clock_parse_rfc3339(s->closed_at) : -1;
+    x->window = s->window != NULL;
+    HASH_ADD_STR(d->past, decision, x);
+}
+
+void coverage_take(struct decide *d, const struct event_series_decided *s, int64_t offset)
+{
+    past_take(d, s, offset);
     answered_take(d, s->command);
-    if (!s->window || !s->study || !s->series)
-        return; /* by replay or reroute: covers nothing */
-    name(d, s->window);
+    if (!s->study || !s->series)
+        return;
     decide_key(d, slice_of(s->study), slice_of(s->series));
     struct coverage *c = coverage_find(d);
+    if (!s->window) { /* by replay or reroute: covers nothing, but what comes now is late */
+        if (c)
+            processed_take(c, s);
+        return;
+    }
+    name(d, s->window);
     if (!c)
         c = coverage_add(d);
     if (s->window->last <= c->last)
@@ -67,12 +105,7 @@ void coverage_take(struct decide *d, const struct event_series_decided *s)
     c->n++;
     if (s->manifest.key)
         *vec_push(&c->manifests) = mem_strdup(s->manifest.key);
-    for (size_t i = 0; i < s->fired.n; i++) {
-        const struct row_pair *fired = &s->fired.items[i];
-        if (fanout_is_task(fired->value) &&
-            !contains(c->processed.items, c->processed.n, fired->name))
-            *vec_push(&c->processed) = mem_strdup(fired->name);
-    }
+    processed_take(c, s);
 }
 
 static bool same_series(const struct window *a, const struct window *b)
@@ -170,4 +203,12 @@ void coverage_free(struct decide *d)
         mem_free(x->command);
         mem_free(x);
     }
+    struct past *p, *q;
+    HASH_ITER(hh, d->past, p, q)
+    {
+        HASH_DEL(d->past, p);
+        mem_free(p->study);
+        mem_free(p);
+    }
+    vec_free(&d->asked);
 }

@@ -51,7 +51,8 @@ void decide_journal(struct decide *d, const struct decide_entry *j, struct arena
     struct err e;
     if (event_decode(&ev, j->value.p, j->value.n, a, &e) || !ev.decided.decision)
         return;
-    coverage_take(d, &ev.decided);
+    coverage_take(d, &ev.decided, j->offset);
+    replay_read_back(d, ev.decided.decision);
     if (strlen(ev.decided.decision) != HASH_ID_HEX - 1)
         return;
     struct window *w;
@@ -76,6 +77,9 @@ int64_t decide_floor(const struct decide *d, int64_t position)
     for (const struct window *w = d->closing; w; w = w->hh.next)
         if (w->first < position)
             position = w->first;
+    for (size_t i = 0; i < d->asked.n; i++)
+        if (d->asked.items[i].at < position)
+            position = d->asked.items[i].at;
     return position;
 }
 
@@ -193,11 +197,9 @@ static void apply_stored(struct decide *d, const struct config_snapshot *config,
     window_add(d, w, config, in, s);
 }
 
-static void answer(struct decide *d, const struct event_command *c, const char *outcome,
+void decide_answer(struct decide *d, const struct event_command *c, const char *outcome,
                    const char *text, struct outputs *out)
 {
-    if (!c->command || coverage_answered(d, c->command))
-        return;
     char id[HASH_ID_HEX];
     ids_command_decision(id, c->command, "answered");
     struct event ev = {.type = EVENT_COMMAND_ANSWERED,
@@ -211,6 +213,13 @@ static void answer(struct decide *d, const struct event_command *c, const char *
     struct err e;
     if (outputs_event(out, "event", -1, NULL, &ev, -1, &e) == 0)
         d->stats.answered++;
+}
+
+static void completed(struct decide *d, const struct event_command *c, size_t closed,
+                      struct outputs *out)
+{
+    if (c->command && !coverage_answered(d, c->command))
+        decide_answer(d, c, "done", closed ? "closed" : "nothing was open", out);
 }
 
 static bool needs_body(enum event_type t)
@@ -246,11 +255,7 @@ static void apply(struct decide *d, const struct config_snapshot *config,
         window_alive(d, &ev->alive, in->timestamp);
         break;
     case EVENT_COMMAND_COMPLETE:
-        answer(d, &ev->command, "done", closed ? "closed" : "nothing was open", out);
-        break;
-    case EVENT_COMMAND_REPLAY:
-    case EVENT_COMMAND_REROUTE:
-        answer(d, &ev->command, "refused", "this version does not replay or reroute", out);
+        completed(d, &ev->command, closed, out);
         break;
     case EVENT_TICK:
         d->tick_in_flight = false;
@@ -295,7 +300,9 @@ enum decide_verdict decide_record(struct decide *d, const struct config_snapshot
     collect_timers(d, in->timestamp);
     if (in->type == EVENT_COMMAND_COMPLETE)
         collect_command(d, &ev.command);
-    if (mark_known(d, e)) {
+    struct replay *replay = NULL;
+    bool asks = in->type == EVENT_COMMAND_REPLAY || in->type == EVENT_COMMAND_REROUTE;
+    if (mark_known(d, e) || (asks && replay_prepare(&replay, d, config, in, &ev.command, e))) {
         d->next_due = INT64_MIN; /* the same timers again when the record comes again */
         return DECIDE_RETRY;
     }
@@ -305,6 +312,9 @@ enum decide_verdict decide_record(struct decide *d, const struct config_snapshot
         d->stats.skipped++;
     else
         apply(d, config, in, &ev, d->closers.n, out);
+    if (replay)
+        replay_do(d, replay, out);
+    replay_free(replay);
     if (d->closers.n)
         find_next_due(d);
     d->seen = in->timestamp;

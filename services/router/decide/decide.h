@@ -42,6 +42,13 @@ struct decide_setup {
      */
     int (*known_receipts)(void *arg, const char *manifest_key, decide_receipt_fn fn, void *to,
                           struct err *e);
+    /* For replay and reroute. 0: *out is the text, in a; 1: it is gone for good; -1: not now, the
+     * record is tried again. */
+    int (*decision)(void *arg, int64_t offset, struct slice *out, struct arena *a, struct err *e);
+    int (*manifest)(void *arg, const char *key, struct slice *out, struct arena *a, struct err *e);
+    /* The configuration of an earlier revision, valid until the record is done. Results as above. */
+    int (*configuration)(void *arg, const char *revision, const struct config_snapshot **out,
+                         struct err *e);
     void *arg;
 };
 
@@ -96,6 +103,7 @@ struct decide_stats { /* counters since decide_new, for metrics and tests */
     uint64_t restarted;              /* timers that started anew */
     uint64_t ticks, rule_errors, answered;
     uint64_t discarded, held, tasks, deliveries;
+    uint64_t replayed, rerouted; /* decisions by command */
     size_t open, closing; /* windows now */
     int64_t next_due;     /* earliest timer (a lower bound); INT64_MAX: none */
 };

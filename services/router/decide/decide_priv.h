@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "event/ids.h"
+#include "event/manifest.h"
 
 struct receipt { /* one instance.stored in a window */
     UT_hash_handle hh;
@@ -69,6 +70,20 @@ struct coverage { /* what the journal says of a series */
     VEC(char *) processed; /* rules that asked for a task */
 };
 
+struct past { /* a valid decision, by window or by command */
+    UT_hash_handle hh;
+    char decision[HASH_ID_HEX];
+    char *study;
+    int64_t offset; /* in the journal */
+    int64_t closed; /* log time of the input; -1: unknown */
+    bool window;
+};
+
+struct asked { /* a decision by command that was not read back yet */
+    char decision[HASH_ID_HEX];
+    int64_t at; /* offset of the command */
+};
+
 struct answered { /* a command that stands in a valid decision */
     UT_hash_handle hh;
     char *command;
@@ -90,6 +105,8 @@ struct decide {
     struct window *open, *closing;
     struct coverage *coverage;
     struct answered *answered;
+    struct past *past; /* by decision, in log order */
+    VEC(struct asked) asked;
     VEC(struct left_out) left_out;
     int64_t named; /* highest last of a valid decision; -1 */
     char *named_receipt;
@@ -129,12 +146,13 @@ void tags_take(struct window *w, const struct row_pairs *tags);
 void tags_compare(struct window *w, const struct row_pairs *tags);
 /* Names of tags with different values, sorted as in the tags. */
 struct row_strings tags_conflicting(const struct window *w, struct arena *a);
-/* The window's tags as rules see them: with SenderAddress, SenderAET and ReceiverAET. */
-struct row_pairs tags_for_rules(const struct window *w, struct arena *a);
+/* The tags of a decision as rules see them: with SenderAddress, SenderAET and ReceiverAET. */
+struct row_pairs tags_for_rules(const struct event_series_decided *s, struct arena *a);
 
 /* ---- coverage.c ---- */
 struct coverage *coverage_find(struct decide *d);
-void coverage_take(struct decide *d, const struct event_series_decided *s);
+void coverage_take(struct decide *d, const struct event_series_decided *s, int64_t offset);
+struct past *coverage_past(const struct decide *d, const char *decision);
 /* Valid decisions and those not yet read back, of the window's series. */
 int64_t coverage_additions(const struct decide *d, const struct window *w);
 bool coverage_processed(const struct decide *d, const struct window *w, const char *rule);
@@ -166,6 +184,7 @@ struct fanout_input {
     const struct event_series_decided *decided; /* all but what follows from the rules */
     struct row_pairs tags;
     const char *forced_rule, *site;
+    struct row_strings only; /* not empty: no other rule is evaluated */
     int64_t members;
     bool late; /* addition > 1 */
     bool (*processed)(const void *arg, const char *rule);
@@ -179,12 +198,42 @@ struct fanout {
     int64_t keep;
 };
 void fanout_evaluate(struct fanout *f, const struct fanout_input *in, struct arena *a);
+/* Deliveries to these targets, whatever the rules say. */
+void fanout_reroute(struct fanout *f, const struct fanout_input *in,
+                    const struct row_strings *targets, struct arena *a);
 /* Was it a task that this rule asked for? (value of a pair in fired) */
 bool fanout_is_task(const char *done);
 
 /* ---- close.c ---- */
+/* What follows goes into the decision. */
+void close_follow(struct event_series_decided *s, const struct fanout *f);
+/* Encodes m as an object of the series of w; its key and digest go to *ref (in the scratch arena). */
+void close_manifest(const struct decide *d, const struct window *w, const struct manifest *m,
+                    const char *id, struct event_manifest_ref *ref, struct str *bytes);
+/* The manifests over the whole series of w, of the tasks that want it. own: the manifest of a window
+ * that is not covered yet, or NULL. */
+void close_unions(struct decide *d, const struct window *w, struct event_series_decided *s,
+                  const bool *whole, const char *own, struct outputs *out);
+/* The record, kept below EVENT_MAX, and what it says of rules that failed. */
+int close_write(struct decide *d, struct event_series_decided *s, struct outputs *out,
+                struct err *e);
 /* Decides w: manifest, rules, record. w is closing afterwards, or freed if nothing is left. */
 int close_window(struct decide *d, struct window *w, int reason, const char *command, int64_t at,
                  const struct config_snapshot *config, struct outputs *out, struct err *e);
+
+/* ---- replay.c ---- */
+struct replay; /* what a command.replay or command.reroute needs, read and checked */
+/* -1: something cannot be read now. NULL at *out: it has no id, nothing is done. */
+int replay_prepare(struct replay **out, struct decide *d, const struct config_snapshot *config,
+                   const struct decide_input *in, const struct event_command *c, struct err *e);
+/* Decides, and answers. */
+void replay_do(struct decide *d, struct replay *r, struct outputs *out);
+void replay_free(struct replay *r); /* NULL is fine */
+/* A decision was read back. */
+void replay_read_back(struct decide *d, const char *decision);
+
+/* ---- decide.c ---- */
+void decide_answer(struct decide *d, const struct event_command *c, const char *outcome,
+                   const char *text, struct outputs *out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * The shell of decide: records in, outputs out, the configuration of the moment, and the one read
- * that a later window needs: the manifests of its series' earlier windows.
+ * The shell of decide: records in, outputs out, the configuration of the moment, and what a later
+ * window needs: the manifests of its series' earlier windows.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "event/manifest.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
+#include "past_stage.h"
 #include "router/router.h"
 
 /* A manifest lives longer than its decision can be read; on a shared file system it may show late.
@@ -23,6 +24,8 @@ METRIC_COUNTER(metric_windows, "talaria_decide_windows_total", "Windows by how t
                "outcome");
 METRIC_COUNTER(metric_requests, "talaria_decide_requests_total", "What the decisions asked for.",
                "kind");
+METRIC_COUNTER(metric_commands, "talaria_decide_command_decisions_total",
+               "Decisions by command: series replayed and rerouted.", "kind");
 METRIC_COUNTER(metric_timers, "talaria_decide_timers_total",
                "Timers: ticks written, and restarts after an outage.", "kind");
 METRIC_COUNTER(metric_rule_errors, "talaria_decide_rule_errors_total",
@@ -36,6 +39,7 @@ struct shell {
     int32_t partition;
     int64_t missing_since; /* monotonic; 0: nothing is missing */
     struct decide_stats shown;
+    struct past_reader past;
 };
 
 static int read_manifest(struct shell *s, const char *key, struct str *text, struct err *e)
@@ -67,6 +71,29 @@ static int known_receipts(void *arg, const char *key, decide_receipt_fn fn, void
     return rc < 0 ? -1 : 0;
 }
 
+/* For a command: nobody waits for one that is missing, the command can be given again. */
+static int manifest(void *arg, const char *key, struct slice *out, struct arena *a, struct err *e)
+{
+    struct shell *s = arg;
+    struct str text = STR_INIT;
+    int rc = objstore_get(daemon_store(s->daemon), key, &text, MANIFEST_MAX, e);
+    if (rc == 0)
+        *out = (struct slice){arena_strndup(a, str_cstr(&text), text.len), text.len};
+    str_free(&text);
+    return rc == 0 ? 0 : e->kind == ERR_REJECT ? 1 : -1;
+}
+
+static int decision(void *arg, int64_t offset, struct slice *out, struct arena *a, struct err *e)
+{
+    return past_decision(&((struct shell *)arg)->past, offset, out, a, e);
+}
+
+static int configuration(void *arg, const char *revision, const struct config_snapshot **out,
+                         struct err *e)
+{
+    return past_configuration(&((struct shell *)arg)->past, revision, out, e);
+}
+
 static void *stage_open(const struct stage_partition *p)
 {
     struct shell *s = mem_zalloc(sizeof *s);
@@ -76,10 +103,14 @@ static void *stage_open(const struct stage_partition *p)
         .partition = p->partition,
         .claim = p->claim,
         .known_receipts = known_receipts,
+        .decision = decision,
+        .manifest = manifest,
+        .configuration = configuration,
         .arg = s,
     };
     s->daemon = p->daemon;
     s->partition = p->partition;
+    past_init(&s->past, p->daemon, p->partition);
     s->core = decide_new(&setup);
     return s;
 }
@@ -113,6 +144,7 @@ static enum stage_verdict stage_record(void *state, const struct stage_record *r
     poison(r);
     enum decide_verdict v = decide_record(s->core, config, &in, a, out, e);
     daemon_config_release(s->daemon, config);
+    past_done(&s->past);
     switch (v) {
     case DECIDE_RETRY:
         return STAGE_RETRY;
@@ -157,6 +189,8 @@ static void show_all(struct shell *s)
     show(&metric_requests, now.deliveries, &was->deliveries, "delivery");
     show(&metric_requests, now.held, &was->held, "held");
     show(&metric_requests, now.discarded, &was->discarded, "discarded");
+    show(&metric_commands, now.replayed, &was->replayed, "replay");
+    show(&metric_commands, now.rerouted, &was->rerouted, "reroute");
     show(&metric_timers, now.ticks, &was->ticks, "tick");
     show(&metric_timers, now.restarted, &was->restarted, "restart");
     if (now.rule_errors != was->rule_errors)

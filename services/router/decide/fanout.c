@@ -28,6 +28,14 @@ bool fanout_is_task(const char *done)
 
 /* ---- evaluation ---- */
 
+static bool is_wanted(const struct fanout_input *in, const char *rule)
+{
+    for (size_t i = 0; i < in->only.n; i++)
+        if (strcmp(in->only.items[i], rule) == 0)
+            return true;
+    return in->only.n == 0;
+}
+
 static void add_pair(struct row_pairs *pairs, const char *name, const char *value)
 {
     pairs->items[pairs->n++] = (struct row_pair){name, value};
@@ -75,7 +83,7 @@ static struct fired evaluate(struct fanout *f, const struct fanout_input *in, st
     const struct config_rule *fallback = NULL;
     for (size_t i = 0; i < rules->n; i++) {
         const struct config_rule *rule = rows_at(struct config_rule, rules, i);
-        if (rule->disabled)
+        if (rule->disabled || !is_wanted(in, rule->name))
             continue;
         if (rule->fallback) {
             fallback = rule;
@@ -126,8 +134,8 @@ static int pooled_priority(int a, int b)
 
 static struct event_delivery_requested *new_delivery(struct fanout *f,
                                                      const struct fanout_input *in,
-                                                     const struct config_rule *rule,
-                                                     const char *target, struct arena *a)
+                                                     const char *target, int priority,
+                                                     struct arena *a)
 {
     const struct event_series_decided *s = in->decided;
     char id[HASH_ID_HEX];
@@ -149,7 +157,7 @@ static struct event_delivery_requested *new_delivery(struct fanout *f,
         .manifest = s->manifest,
         .members = in->members,
         .rules = {.items = arena_alloc(a, in->config->rules.n * sizeof(char *))},
-        .priority = rule->priority,
+        .priority = priority,
     };
     return x;
 }
@@ -161,7 +169,7 @@ static void route(struct fanout *f, const struct fanout_input *in, const struct 
         const char *target = rule->targets.items[i];
         struct event_delivery_requested *x = find_delivery(f, target);
         if (!x)
-            x = new_delivery(f, in, rule, target, a);
+            x = new_delivery(f, in, target, rule->priority, a);
         else if (strcmp(x->rules.items[x->rules.n - 1], rule->name) == 0)
             continue; /* the rule names the target twice */
         x->priority = pooled_priority(x->priority, rule->priority);
@@ -283,4 +291,15 @@ void fanout_evaluate(struct fanout *f, const struct fanout_input *in, struct are
     }
     for (size_t i = 0; i < fired.n; i++)
         act(f, in, fired.items[i], a);
+}
+
+void fanout_reroute(struct fanout *f, const struct fanout_input *in,
+                    const struct row_strings *targets, struct arena *a)
+{
+    *f = (struct fanout){0};
+    reserve(f, in->config, a);
+    f->keep = in->config->defaults.keep_seconds;
+    for (size_t i = 0; i < targets->n; i++)
+        if (!find_delivery(f, targets->items[i]))
+            new_delivery(f, in, targets->items[i], PRIORITY_NORMAL, a);
 }

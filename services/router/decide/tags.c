@@ -74,16 +74,16 @@ struct row_strings tags_conflicting(const struct window *w, struct arena *a)
     return out;
 }
 
-struct row_pairs tags_for_rules(const struct window *w, struct arena *a)
+struct row_pairs tags_for_rules(const struct event_series_decided *s, struct arena *a)
 {
     const struct row_pair own[] = {
-        {"SenderAddress", w->peer}, {"SenderAET", w->calling_ae}, {"ReceiverAET", w->called_ae}};
+        {"SenderAddress", s->peer}, {"SenderAET", s->calling_ae}, {"ReceiverAET", s->called_ae}};
     struct row_pairs out = {.items =
-                                arena_alloc(a, (w->tags.n + ARRAY_LEN(own)) * sizeof *out.items)};
-    for (size_t i = 0; i < w->tags.n; i++)
-        out.items[out.n++] = w->tags.items[i];
+                                arena_alloc(a, (s->tags.n + ARRAY_LEN(own)) * sizeof *out.items)};
+    for (size_t i = 0; i < s->tags.n; i++)
+        out.items[out.n++] = s->tags.items[i];
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
-        if (own[i].value && find(&w->tags, own[i].name, w->tags.n) == w->tags.n)
+        if (own[i].value && find(&s->tags, own[i].name, s->tags.n) == s->tags.n)
             out.items[out.n++] = own[i];
     return out;
 }

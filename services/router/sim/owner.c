@@ -16,6 +16,21 @@ static int owner_known(void *arg, const char *key, decide_receipt_fn fn, void *t
     return world_known_receipts(&s->world, key, fn, to, e);
 }
 
+static int owner_decision(void *arg, int64_t offset, struct slice *out, struct arena *a,
+                          struct err *e)
+{
+    struct sim *s = arg;
+    if (!s->calm && random_percent(&s->random, 10))
+        return err_set(e, ERR_RETRY, 0, "the log is slow");
+    return world_decision(&s->world, offset, out, a, e);
+}
+
+static int owner_manifest(void *arg, const char *key, struct slice *out, struct arena *a,
+                          struct err *e)
+{
+    return world_manifest(&((struct sim *)arg)->world, key, out, a, e);
+}
+
 void owner_close(struct owner *o)
 {
     decide_free(o->decide);
@@ -142,6 +157,8 @@ void owner_open(struct sim *s, int n)
                                        .owner = n ? "router-1" : "router-0",
                                        .claim = o->claim,
                                        .known_receipts = owner_known,
+                                       .decision = owner_decision,
+                                       .manifest = owner_manifest,
                                        .arg = s};
     o->decide = decide_new(&setup);
     while (o->journal_at < s->world.logs[SIM_DECISION].records.n)

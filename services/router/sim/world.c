@@ -148,6 +148,28 @@ int world_known_receipts(void *arg, const char *key, void (*fn)(void *to, const 
     return decide_manifest_receipts(bytes->data, bytes->len, fn, to, e);
 }
 
+int world_decision(void *arg, int64_t offset, struct slice *out, struct arena *a, struct err *e)
+{
+    const struct sim_log *log = &((struct sim_world *)arg)->logs[SIM_DECISION];
+    (void)a;
+    (void)e;
+    if (offset < 0 || (size_t)offset >= log->records.n)
+        return 1;
+    *out = str_slice(&log->records.items[offset].value);
+    return 0;
+}
+
+int world_manifest(void *arg, const char *key, struct slice *out, struct arena *a, struct err *e)
+{
+    const struct str *bytes = world_get(arg, key);
+    (void)a;
+    (void)e;
+    if (!bytes)
+        return 1;
+    *out = str_slice(bytes);
+    return 0;
+}
+
 bool world_is_void(const struct sim_log *log, const struct sim_record *r)
 {
     for (int64_t i = r->offset - 1; i > r->claim; i--)

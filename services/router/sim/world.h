@@ -55,6 +55,9 @@ const struct sim_record *world_claim(struct sim_world *w, enum sim_noun noun);
 /* The owner's known_receipts over the store; arg = struct sim_world. */
 int world_known_receipts(void *arg, const char *key, void (*fn)(void *to, const char *receipt),
                          void *to, struct err *e);
+/* The owner's decision and manifest over the log and the store; arg = struct sim_world. */
+int world_decision(void *arg, int64_t offset, struct slice *out, struct arena *a, struct err *e);
+int world_manifest(void *arg, const char *key, struct slice *out, struct arena *a, struct err *e);
 /* Is this choice void: does a newer claim precede it? */
 bool world_is_void(const struct sim_log *log, const struct sim_record *r);
 

@@ -15,9 +15,11 @@ struct desk {
     int64_t start;        /* world.now at the start */
     size_t handled, read; /* positions in instance and decision */
     bool hold;            /* do not read back */
-    bool unreadable;      /* known_receipts fails */
+    bool unreadable;      /* known_receipts and the log of decisions fail */
+    bool expired;         /* the log of decisions holds nothing any more */
     bool away;            /* nobody is at work while time passes */
     int64_t claim;
+    struct sim_config *original; /* what the store holds of older configurations */
 };
 
 static inline int desk_known(void *arg, const char *key, decide_receipt_fn fn, void *to,
@@ -27,6 +29,32 @@ static inline int desk_known(void *arg, const char *key, decide_receipt_fn fn, v
     if (k->unreadable)
         return err_set(e, ERR_RETRY, 0, "the store is away");
     return world_known_receipts(&k->world, key, fn, to, e);
+}
+
+static inline int desk_past(void *arg, int64_t offset, struct slice *out, struct arena *a,
+                            struct err *e)
+{
+    struct desk *k = arg;
+    if (k->unreadable)
+        return err_set(e, ERR_RETRY, 0, "the log is away");
+    return k->expired ? 1 : world_decision(&k->world, offset, out, a, e);
+}
+
+static inline int desk_manifest(void *arg, const char *key, struct slice *out, struct arena *a,
+                                struct err *e)
+{
+    return world_manifest(&((struct desk *)arg)->world, key, out, a, e);
+}
+
+static inline int desk_configuration(void *arg, const char *revision,
+                                     const struct config_snapshot **out, struct err *e)
+{
+    struct desk *k = arg;
+    (void)e;
+    if (!k->original || strcmp(k->original->snapshot.revision, revision) != 0)
+        return 1;
+    *out = &k->original->snapshot;
+    return 0;
 }
 
 static inline void desk_read_back(struct desk *k)
@@ -51,6 +79,9 @@ static inline void desk_open(struct desk *k, int64_t floor)
                                        .owner = "router-desk",
                                        .claim = k->claim,
                                        .known_receipts = desk_known,
+                                       .decision = desk_past,
+                                       .manifest = desk_manifest,
+                                       .configuration = desk_configuration,
                                        .arg = k};
     k->decide = decide_new(&setup);
     k->read = 0;

@@ -359,18 +359,6 @@ static void command_closes(void **state)
     }
 }
 
-static void replay_is_refused_visibly(void **state)
-{
-    struct desk *k = *state;
-    struct event ev = {.type = EVENT_COMMAND_REPLAY, .command = {.command = "c9", .study = "1.2"}};
-    (void)world_produce(&k->world, SIM_INSTANCE, &ev, -1);
-    desk_run(k);
-    struct sim_log *events = &k->world.logs[SIM_EVENT];
-    assert_int_equal(events->records.n, 1);
-    assert_int_equal(events->records.items[0].type, EVENT_COMMAND_ANSWERED);
-    assert_non_null(strstr(events->records.items[0].value.data, "refused"));
-}
-
 static void caps(void **state)
 {
     struct desk *k = *state;
@@ -769,7 +757,6 @@ int main(void)
         TEST(silent_association_counts_as_lost),
         TEST(source_has_its_own_quiet_time),
         TEST(command_closes),
-        TEST(replay_is_refused_visibly),
         TEST(caps),
         TEST(a_receipt_is_in_a_window_once),
         TEST(receipts_of_earlier_windows_are_left_out),

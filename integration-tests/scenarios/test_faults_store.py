@@ -93,6 +93,37 @@ def test_what_went_bad_in_the_store_fails_visibly_and_never_leaves_it(site, tmp_
     assert site.unbalanced(uid) == []
 
 
+def test_an_object_that_shows_late_is_delivered_and_one_that_is_missing_fails_alone(site, tmp_folder):
+    """A network file system may show an object to another machine after a while."""
+    sink, folder = site.sink(), tmp_folder / "archive"
+
+    def document(paused):
+        return config.document({"pacs": config.dicom(sink.port, paused=paused),
+                                "archive": {**config.folder(folder), "paused": paused}})
+    site.up(document(True), dispatcher={"missingSeconds": 6})
+    paths = study.study(tmp_folder / "sent", seed=5, slices=4)
+    assert send_exactly(site.dicom, paths) == [0] * 4
+    uid = study.uid(5, "study")
+    site.ledger_within(20, "SELECT count(*) FROM deliveries WHERE state = 'requested'", 2)
+    of_sop = {Instance(p).sop: p for p in objects(site)}
+    late, gone = (of_sop[Instance(p).sop] for p in paths[1:3])
+    for path in late, gone:
+        path.rename(tmp_folder / path.name)
+    site.apply(document(False))
+    within(10, lambda: len(sink.arrived) == 2, what="what is there is not held up")
+    within(10, lambda: len(list(folder.rglob("*.dcm"))) == 2, what="neither in the folder")
+    assert not list(folder.rglob(".complete"))
+    (tmp_folder / late.name).rename(late)
+    seen = site.settled(uid, 4, state="failed")
+    for d in seen["deliveries"]:
+        assert (d["members"]["delivered"], d["members"]["failed"], d["attempts"]) == (3, 1, 1), d
+        assert ["No such file" in r["reason"] for r in d["reasons"] if r["reason"]] == [True], d
+    good = sorted(compare.identity(p) for p in (paths[0], paths[1], paths[3]))
+    assert sink.identities() == good
+    assert sorted(compare.identity(p) for p in folder.rglob("*.dcm")) == good
+    assert list(folder.rglob(".complete")) and site.unbalanced(uid) == []
+
+
 def test_while_the_store_is_read_only_nothing_is_acknowledged_and_then_everything_goes_on(site, small_store, tmp_folder):
     sink = site.sink()
     site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=2), receiver={"reserveBytes": 0})

@@ -27,6 +27,7 @@ METRIC_HISTOGRAM(attempt_seconds, "talaria_dispatch_attempt_seconds", "Duration 
                  "target", metric_seconds_stage);
 
 #define FLUSH_MS 200
+#define LATE_MS  500 /* between looks at what is missing */
 
 struct job {
     struct jobs *jobs;
@@ -214,6 +215,8 @@ static int report(struct transfer *t, int64_t position, enum event_member_state 
         (struct event_member_outcome){position, (int)state, status, arena_strdup(x->texts, reason),
                                       arena_strdup(x->texts, clock_rfc3339(time, clock_wall_ms()))};
     metric_add(&members_total, 1, x->target_name, state_names[state]);
+    if (state != MEMBER_OPEN)
+        x->states[position] = (uint8_t)state;
     x->open -= state != MEMBER_OPEN;
     if (x->outcomes.n < DISPATCH_BATCH && clock_mono_ms() - x->flushed_ms < FLUSH_MS)
         return 0;
@@ -258,11 +261,41 @@ static int read_manifest(struct job *x, struct manifest *m, struct arena *a, str
     return r ? err_wrap(e, "manifest") : 0;
 }
 
+static bool all_there(const struct transfer *t)
+{
+    struct err e;
+    int64_t size;
+    for (int64_t i = 0; i < (int64_t)t->manifest->members.n; i++)
+        if (transfer_is_open(t, i) &&
+            objstore_head(t->store, transfer_member(t, i)->key, &size, &e) && e.kind == ERR_REJECT)
+            return false;
+    return true;
+}
+
+/* Sends; what was late once more, when it is there or its time is over. */
+static int send_members(struct job *x, struct transfer *t, struct err *e)
+{
+    const struct target_type *type = target_type_of(x->target);
+    int64_t until = clock_mono_ms() + x->jobs->settings->missing_seconds * 1000;
+    t->patient = true;
+    int r = type->send(t, e);
+    if (r || !t->late)
+        return r;
+    if (x->outcomes.n && write_outcomes(x, e))
+        return -1;
+    while (clock_mono_ms() < until && !x->stop && !all_there(t))
+        clock_sleep_ms(LATE_MS, &x->stop);
+    if (x->stop)
+        return err_set(e, ERR_RETRY, 0, "stopped");
+    t->patient = false;
+    t->late = 0;
+    return type->send(t, e);
+}
+
 static int attempt(struct job *x, struct err *e)
 {
     struct manifest m;
     struct arena *a = arena_new(0);
-    const struct target_type *type = target_type_of(x->target);
     int r = read_manifest(x, &m, a, e);
     if (r == 0)
         r = write_outcomes(x, e); /* without outcomes: this attempt has begun */
@@ -283,7 +316,7 @@ static int attempt(struct job *x, struct err *e)
                              .report = report,
                              .blocked_in = blocked_in,
                              .owner = x};
-        r = type->send(&t, e);
+        r = send_members(x, &t, e);
         x->refused = r && t.refused;
     }
     struct err write_error = {0};
@@ -334,8 +367,8 @@ static void *job_run(void *arg)
     return NULL;
 }
 
-static struct job *job_new(struct jobs *j, const struct stage_partition *p, const struct delivery *y,
-                           int64_t attempt)
+static struct job *job_new(struct jobs *j, const struct stage_partition *p,
+                           const struct delivery *y, int64_t attempt)
 {
     struct job *x = mem_zalloc(sizeof *x);
     x->jobs = j;

@@ -16,6 +16,11 @@ const struct row dispatcher_rows[] = {
      .help =
          "Time for running transfers to end after TERM; then they are aborted and go on elsewhere.",
      .unit = "seconds"},
+    {"missingSeconds", ROW_INT, AT(missing_seconds), 0, "120", 0, 3600,
+     .help =
+         "An object that is missing may only be late (caches of a network file system): its member "
+         "fails after so long.",
+     .unit = "seconds"},
     {"expireSeconds", ROW_INT, AT(expire_seconds), 0, "12960000", 1, 13000000,
      .help = "A delivery that is open for so long ends as expired, before the topic's retention "
              "(180 days) takes its request.",

@@ -7,7 +7,7 @@
 struct dispatcher_settings {
     struct daemon_settings common;
     const char *calling_ae;
-    int64_t transfers, connect_seconds, stop_seconds, expire_seconds;
+    int64_t transfers, connect_seconds, stop_seconds, missing_seconds, expire_seconds;
 };
 
 extern const struct row dispatcher_rows[];

@@ -22,6 +22,15 @@ const struct manifest_member *transfer_member(const struct transfer *t, int64_t 
     return rows_at(struct manifest_member, &t->manifest->members, position);
 }
 
+bool transfer_late(struct transfer *t, struct err *e)
+{
+    if (!t->patient || e->kind != ERR_REJECT || e->code != ENOENT)
+        return false;
+    t->late++;
+    err_clear(e);
+    return true;
+}
+
 int transfer_open_object(const struct transfer *t, const struct manifest_member *m,
                          struct objstore_reader **out, struct err *e)
 {

@@ -22,6 +22,8 @@ struct transfer {
         *states; /* per member: only open ones are sent; MEMBER_UNKNOWN as in dispatch.h */
     struct objstore *store;
     bool refused; /* set by the sender: the target refuses us for good, whatever is sent */
+    bool patient; /* a missing object may only be late: transfer_late */
+    int64_t late; /* … members that were left open because of that */
     const volatile int *stop; /* end soon: what is reported so far counts */
     /* state MEMBER_DELIVERED becomes repeated by itself where the member was unknown; MEMBER_OPEN
      * says that it was sent and the answer did not come. reason may be NULL. -1: it could not be
@@ -50,6 +52,9 @@ static inline bool transfer_is_open(const struct transfer *t, int64_t position)
     return MEMBER_STATE(t->states[position]) == MEMBER_OPEN;
 }
 const struct manifest_member *transfer_member(const struct transfer *t, int64_t position);
+/* After transfer_open_object failed: is the object perhaps only late? Then the member stays open,
+ * the others go on, and send is called once more when the object has come or its time is over. */
+bool transfer_late(struct transfer *t, struct err *e);
 /* Opens the member's object and checks its size. ERR_REJECT: this member will never be readable. */
 int transfer_open_object(const struct transfer *t, const struct manifest_member *m,
                          struct objstore_reader **out, struct err *e);

@@ -243,8 +243,8 @@ static int take_answer(struct sending *s, struct dimse_assoc *a, struct err *e)
     return err_set(e, ERR_RETRY, 0, "the answer belongs to another message");
 }
 
-/* The answers that are still to come; r is what has become of the association before. If it is lost,
- * the outcome of all that were sent is unknown. */
+/* The answers that are still to come; r is what has become of the association before. If it is
+ * lost, the outcome of all that were sent is unknown. */
 static int take_the_rest(struct sending *s, struct dimse_assoc *a, int r, struct err *e)
 {
     while (r >= 0 && s->n_waiting > 0) {
@@ -285,8 +285,11 @@ static int send_member(struct sending *s, struct dimse_assoc *a, int64_t i, stru
             t, i, t->target->unaccepted == UNACCEPTED_SKIP ? MEMBER_NOT_ACCEPTED : MEMBER_FAILED,
             0x0122, "the target refused this SOP class or transfer syntax");
     s->message_id++;
-    if (transfer_open_object(t, m, &r, e))
+    if (transfer_open_object(t, m, &r, e)) {
+        if (transfer_late(t, e))
+            return 0;
         return e->kind == ERR_REJECT ? give_up(s, i, false, e) : -1;
+    }
     ssize_t n = objstore_read(r, s->buffer, HEAD_BYTES, e);
     int bad = n < 0 ? -1 : part10_parse(&head, s->buffer, (size_t)n, e);
     if (!bad)

@@ -190,6 +190,8 @@ static int send_members(struct transfer *t, int dir, enum copied *what, struct e
         what[i] = excluded(t->target->folder, name) ? EXCLUDED : COPIED;
         if (what[i] == EXCLUDED || copy_member(t, dir, m, name, e) == 0)
             continue;
+        if (transfer_late(t, e))
+            continue;
         if (e->kind != ERR_REJECT)
             return -1;
         what[i] = UNREADABLE; /* this object will never be readable; the others go on */
@@ -206,9 +208,10 @@ static int send_folder(struct transfer *t, struct err *e)
         return -1;
     enum copied *what = mem_zalloc(t->manifest->members.n * sizeof *what);
     int r = send_members(t, dir, what, e);
-    if (r == 0)
+    bool whole = r == 0 && t->late == 0;
+    if (whole)
         r = mark_complete(t, dir, e);
-    if (r == 0)
+    if (whole && r == 0)
         r = report_all(t, what, e);
     mem_free(what);
     close(dir);

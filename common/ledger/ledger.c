@@ -54,7 +54,7 @@ static int json_query(struct pg *c, struct str *out, const char *sql, int n,
 
 #define DECISION_JSON                                                                              \
     "json_build_object('decision',x.decision,'kind',x.kind,'series',x.series,'command',x.command," \
-    "'reason',x.reason,'addition',x.addition,'instances',x.n,'bytes',x.bytes,"                     \
+    "'of',x.of,'reason',x.reason,'addition',x.addition,'instances',x.n,'bytes',x.bytes," \
     "'openedAt',x.opened_at,'closedAt',x.closed_at,'decidedAt',x.decided_at,'waited',x.waited,"    \
     "'revision',x.revision,'keepSeconds',x.keep_seconds,'fired',x.fired,'failed',x.failed,"        \
     "'discardedBy',x.discarded_by,'held',x.held,'joined',x.joined,"                                \

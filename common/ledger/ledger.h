@@ -96,6 +96,15 @@ void ledger_delivery_free(struct ledger_delivery *d);
 int ledger_delivery_failures(struct pg *c, struct str *out, const char *target, int64_t max,
                              struct err *e) MUST_CHECK;
 
+/* ---- studies that a person acts on ---- */
+
+/* The decisions of a study's series, ids joined by newlines: these n, or those of all its windows. ERR_REJECT, 404: no
+ * such study; 409: none, more than max, not all of them are of this study, or images of it were deleted. */
+int ledger_decisions(struct pg *c, struct str *out, const char *study, const char *const *named,
+                     size_t n, int64_t max, struct err *e) MUST_CHECK;
+/* What a command was answered: {"command":…,"outcome":…,"text":…}. id: of the answer. ERR_REJECT, 404: not yet. */
+int ledger_answer(struct pg *c, struct str *out, const char *id, struct err *e) MUST_CHECK;
+
 #ifdef __cplusplus
 }
 #endif

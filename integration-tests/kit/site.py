@@ -175,9 +175,9 @@ class Site:
         if counts["open"] or counts["decided"] != counts["all"]:
             out.append(f"receipts: {counts}")
         twice = self.value("SELECT count(*) FROM (SELECT m.receipt FROM members m JOIN decisions d USING (decision) "
-                           "WHERE d.study = %s GROUP BY 1 HAVING count(*) > 1) x", study)
+                           "WHERE d.study = %s AND d.n IS NOT NULL GROUP BY 1 HAVING count(*) > 1) x", study)
         if twice:
-            out.append(f"{twice} receipts stand in two decisions")
+            out.append(f"{twice} receipts stand in two windows")
         for d in self.query("SELECT * FROM deliveries WHERE study = %s", study):
             ended = [d[k] or 0 for k in ("delivered", "repeated", "not_accepted", "failed", "cancelled")]
             if sum(ended) != d["members"]:

@@ -79,6 +79,8 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
               "releaseHold": [because],
               **{action: [reason, {}, {"reason": 7}, b"{"] for action in acted_on},
               "restartDeliveries": [{"ids": ["none"], **reason}, {"target": "x", "ids": ["none"], **reason}, {}],
+              "replayStudy": [{"dryRun": True, **reason}, {"decisions": ["none"], **reason}, {"rules": 7, **reason}, {}],
+              "rerouteStudy": [{"targets": ["archive"], "dryRun": True, **reason}, {"targets": [], **reason}, reason],
               "dismiss": [{"kind": "delivery", "id": failed, **because}, {"kind": "delivery", "id": "none", **because},
                           {"kind": "person", "id": failed, **because}],
               "testRule": [{"rule": "tags.Modality == 'CT'", "tags": {"Modality": "CT"}}, {"rule": "tags."}, {}, []]}
@@ -105,6 +107,8 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
         path = template.format(**right, delivery=acted_on.get(name))
         if name in acted_on:
             check(method, template, template.format(delivery="none"), reason, Content_Type="application/json")
+        if name in ("replayStudy", "rerouteStudy"):
+            check(method, template, template.format(study="1.2.3"), bodies[name][0], Content_Type="application/json")
         for data in bodies.get(name, ()):
             for kind, match in (("application/json", etag), ("text/plain", etag), ("application/json", '"99-0"')):
                 check(method, template, path, data, Content_Type=kind, If_Match=match, Idempotency_Key="a-hold")

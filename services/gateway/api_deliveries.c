@@ -5,15 +5,13 @@
  */
 #include <stdio.h>
 
-#include "base/id.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "event/ids.h"
 #include "gateway/gateway.h"
 #include "ledger/ledger.h"
 
-enum { ERRORS_MAX = 20, COMMAND_MAX = 128, BULK_MAX = 500, TARGET_MAX = 64, REASON_MAX = 500 };
-#define USER "admin"
+enum { BULK_MAX = 500, TARGET_MAX = 64 };
 
 /* ---- bodies ---- */
 
@@ -22,14 +20,14 @@ struct action_body {
     struct row_strings ids;
 };
 static const struct row action_rows[] = {
-    {"reason", ROW_STRING, ROW(action_body, reason), ROW_REQUIRED, .min = 1, .max = REASON_MAX,
+    {"reason", ROW_STRING, ROW(action_body, reason), ROW_REQUIRED, .min = 1, .max = COMMAND_REASON_MAX,
      .help = "For the record."},
 };
 static const struct row_table action_table = {
     "action", sizeof(struct action_body), action_rows, ARRAY_LEN(action_rows), "Why.", true};
 
 static const struct row bulk_rows[] = {
-    {"reason", ROW_STRING, ROW(action_body, reason), ROW_REQUIRED, .min = 1, .max = REASON_MAX,
+    {"reason", ROW_STRING, ROW(action_body, reason), ROW_REQUIRED, .min = 1, .max = COMMAND_REASON_MAX,
      .help = "For the record."},
     {"target", ROW_STRING, ROW(action_body, target), .min = 1, .max = TARGET_MAX,
      .help = "All of this target that failed or expired, the oldest first, at most 500."},
@@ -38,35 +36,6 @@ static const struct row bulk_rows[] = {
 static const struct row_table bulk_table = {
     "restart", sizeof(struct action_body), bulk_rows, ARRAY_LEN(bulk_rows), "What is restarted.",
     true};
-
-/* The request's body and the command's id. False: answered. */
-static bool take(struct call *c, struct action_body *b, const struct row_table *t, struct arena *a,
-                 char command[COMMAND_MAX + 1])
-{
-    struct rows_error errors[ERRORS_MAX];
-    struct slice body = c->request->body;
-    size_t n = rows_decode_all(b, t, body.p ? body.p : "", body.n, a, NULL, errors, ERRORS_MAX);
-    if (n > 0) {
-        reply_errors(c, errors, n < ERRORS_MAX ? n : ERRORS_MAX);
-        return false;
-    }
-    const char *key = http_header(c->request, "Idempotency-Key");
-    if (!key || !*key)
-        id_uuid7(command);
-    else if (!str_copy(command, COMMAND_MAX + 1, key)) {
-        reply_problem(c, 400, "bad-request", "Idempotency-Key is too long.");
-        return false;
-    }
-    return true;
-}
-
-static void refuse(struct call *c, const struct err *e)
-{
-    if (e->kind == ERR_REJECT && e->code == 409)
-        reply_problem(c, 409, "conflict", e->text);
-    else
-        reply_err(c, e);
-}
 
 static int look_up(struct call *c, struct ledger_delivery *d, const char *id, struct err *e)
 {
@@ -100,7 +69,7 @@ static void command(struct call *c, enum event_type type)
     struct action_body b;
     struct ledger_delivery d = {0};
     char id[COMMAND_MAX + 1];
-    if (!take(c, &b, &action_table, a, id))
+    if (!command_take(c, &b, &action_table, a, id))
         goto out;
     int rc = look_up(c, &d, c->param, &e);
     if (rc == 0 && (d.ended || !*d.target))
@@ -108,7 +77,7 @@ static void command(struct call *c, enum event_type type)
     if (rc == 0) {
         struct event ev = {.type = type,
                            .command = {.command = id,
-                                       .user = USER,
+                                       .user = COMMAND_USER,
                                        .reason = b.reason,
                                        .delivery = c->param,
                                        .study = *d.study ? d.study : NULL}};
@@ -118,7 +87,7 @@ static void command(struct call *c, enum event_type type)
     if (rc == 0)
         reply_accepted(c, id, c->param, NULL);
     else
-        refuse(c, &e);
+        command_refuse(c, &e);
 out:
     ledger_delivery_free(&d);
     arena_free(a);
@@ -207,7 +176,7 @@ static int write_restarts(struct restart *r, const char *name, const char *reaso
         .id = id,
         .note = {.kind = "restart",
                  .name = name,
-                 .by = USER,
+                 .by = COMMAND_USER,
                  .why = reason,
                  .command = r->command,
                  .outcome = "done",
@@ -223,9 +192,9 @@ void api_delivery_restart(struct call *c)
     struct action_body b;
     char id[COMMAND_MAX + 1], child[HASH_ID_HEX];
     struct restart r = {.c = c, .arena = arena_new(0), .command = id};
-    if (take(c, &b, &action_table, r.arena, id)) {
+    if (command_take(c, &b, &action_table, r.arena, id)) {
         if (restart_one(&r, c->param, child, &e) || write_restarts(&r, c->param, b.reason, &e))
-            refuse(c, &e);
+            command_refuse(c, &e);
         else
             reply_accepted(c, id, c->param, child);
     }
@@ -296,12 +265,12 @@ void api_deliveries_restart(struct call *c)
     struct str items = STR_INIT;
     char id[COMMAND_MAX + 1];
     struct restart r = {.c = c, .arena = arena_new(0), .command = id};
-    if (!take(c, &b, &bulk_table, r.arena, id))
+    if (!command_take(c, &b, &bulk_table, r.arena, id))
         goto out;
     if (!b.target == !b.ids.n) {
         reply_errors(c, &none, 1);
     } else if (restart_many(&r, &b, &items, &e)) {
-        refuse(c, &e);
+        command_refuse(c, &e);
     } else {
         c->reply->status = 202;
         str_puts(&c->reply->body, "{\"command\":");

@@ -54,10 +54,21 @@ void reply_errors(struct call *c, const struct rows_error *errors, size_t n);
 /* An err of a library: retry 503, 4xx as its code says, else 500 (logged, text withheld). */
 void reply_err(struct call *c, const struct err *e);
 
+/* ---- commands ---- */
+enum { COMMAND_MAX = 128, COMMAND_REASON_MAX = 500 };
+#define COMMAND_USER "admin"
+/* The request's body and the command's id (the client's Idempotency-Key, else a new one). False: answered. */
+bool command_take(struct call *c, void *body_out, const struct row_table *t, struct arena *a,
+                  char command[COMMAND_MAX + 1]);
+/* As reply_err, with 409 as it is said. */
+void command_refuse(struct call *c, const struct err *e);
+
 /* ---- handlers ---- */
 void api_status(struct call *c);
 void api_studies(struct call *c);
 void api_study(struct call *c);
+void api_study_replay(struct call *c);
+void api_study_reroute(struct call *c);
 void api_series(struct call *c);
 void api_deliveries(struct call *c);
 void api_deliveries_restart(struct call *c);

@@ -22,6 +22,8 @@ const struct route routes[] = {
     {"GET", "/api/v1/status", api_status, false},
     {"GET", "/api/v1/studies", api_studies, false},
     {"GET", "/api/v1/studies/{study}", api_study, false},
+    {"POST", "/api/v1/studies/{study}/replay", api_study_replay, false},
+    {"POST", "/api/v1/studies/{study}/reroute", api_study_reroute, false},
     {"GET", "/api/v1/series/{series}", api_series, false},
     {"GET", "/api/v1/deliveries", api_deliveries, false},
     {"POST", "/api/v1/deliveries/restart", api_deliveries_restart, false},

@@ -93,24 +93,6 @@ const struct command command_deliveries = {"deliveries", "", "deliveries, the la
 
 /* ---- act ---- */
 
-/* POST with a reason; what the gateway answers goes to out. The exit status. */
-static int post(const struct cli *c, const char *path, const struct str *body, struct str *out)
-{
-    struct err e = {0};
-    struct http_answer answer;
-    struct http_request rq = {
-        .method = "POST", .path = path, .body = body->data, .body_n = body->len};
-    if (http_ask(&answer, c, &rq, &e))
-        return failed(&e);
-    int status = EXIT_DONE;
-    if (answer.status / 100 == 2)
-        str_append(out, answer.body.data, answer.body.len);
-    else
-        status = http_problem(&answer);
-    http_free(&answer);
-    return status;
-}
-
 static void begin_body(struct str *body, const char *reason)
 {
     str_puts(body, "{\"reason\":");
@@ -129,7 +111,7 @@ static int act_on_each(const struct cli *c, const char *action, const char *reas
         str_printf(&path, "/%s", action);
         begin_body(&body, reason);
         str_putc(&body, '}');
-        int status = post(c, str_cstr(&path), &body, &out);
+        int status = http_post(c, str_cstr(&path), &body, &out);
         json_t *j = status == EXIT_DONE ? json_loadb(out.data, out.len, 0, NULL) : NULL;
         const char *child = j ? show_text(j, "restarted") : NULL;
         if (status == EXIT_DONE && c->json)
@@ -177,7 +159,7 @@ static int restart_target(const struct cli *c, const char *target, const char *r
     str_puts(&body, ",\"target\":");
     str_json(&body, target, strlen(target));
     str_putc(&body, '}');
-    int status = post(c, "/deliveries/restart", &body, &out);
+    int status = http_post(c, "/deliveries/restart", &body, &out);
     json_t *j = status == EXIT_DONE ? json_loadb(out.data, out.len, 0, NULL) : NULL;
     const json_t *items = json_object_get(j, "items");
     if (status == EXIT_DONE && c->json)

@@ -210,3 +210,20 @@ void http_escape(struct str *out, const char *text)
             str_printf(out, "%%%02X", c);
     }
 }
+
+int http_post(const struct cli *c, const char *path, const struct str *body, struct str *out)
+{
+    struct err e = {0};
+    struct http_answer answer;
+    struct http_request rq = {
+        .method = "POST", .path = path, .body = body->data, .body_n = body->len};
+    if (http_ask(&answer, c, &rq, &e))
+        return failed(&e);
+    int status = EXIT_DONE;
+    if (answer.status / 100 == 2)
+        str_append(out, answer.body.data, answer.body.len);
+    else
+        status = http_problem(&answer);
+    http_free(&answer);
+    return status;
+}

@@ -28,6 +28,8 @@ void http_free(struct http_answer *a);
 /* GET that must be answered with 2xx and JSON. NULL: *exit_status is set and it has been said why.
  * The text goes to *raw if that is not NULL (free it). */
 json_t *http_get_json(const struct cli *c, const char *path, struct str *raw, int *exit_status);
+/* POST; what the gateway answers with 2xx is appended to *out, else it has been said. The exit status. */
+int http_post(const struct cli *c, const char *path, const struct str *body, struct str *out);
 /* Says what an answer with an error status says (RFC 9457), with the pointers. The exit status. */
 int http_problem(const struct http_answer *a);
 /* text with all but unreserved characters as %XX. */

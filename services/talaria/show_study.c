@@ -110,7 +110,12 @@ static void add_decision(lines *l, const json_t *study, const json_t *d)
                *error = show_text(d, "membersError");
     int64_t n = show_number(d, "instances");
     name_series(&x->where, study, show_text(d, "series"));
-    str_printf(&x->what, "%s, %lld image%s", reason ? reason : "?", (long long)n, plural(n));
+    size_t of = json_array_size(json_object_get(d, "of"));
+    if (of)
+        str_printf(&x->what, "again by command, over %zu decision%s", of,
+                   plural((int64_t)of));
+    else
+        str_printf(&x->what, "%s, %lld image%s", reason ? reason : "?", (long long)n, plural(n));
     if (show_number(d, "addition") > 1)
         str_printf(&x->what, " (addition %lld)", (long long)show_number(d, "addition"));
     add_pairs(&x->what, ": rules ", json_object_get(d, "fired"));

@@ -69,6 +69,19 @@ static json_t *study(const char *state, int undecided, const char *delivery, int
     return j;
 }
 
+static void test_decision_by_command(void **state)
+{
+    (void)state;
+    json_t *j = study("delivered", 0, "delivered", 0, "\"2026-03-14T10:15:03.750Z\"", "null");
+    json_t *d = json_array_get(json_object_get(j, "decisions"), 0);
+    struct str s = STR_INIT;
+    json_object_set_new(d, "of", json_pack("[s]", "before"));
+    show_study(&s, j, false);
+    assert_non_null(strstr(str_cstr(&s), "again by command, over 1 decision: rules all (route)"));
+    str_free(&s);
+    json_decref(j);
+}
+
 static void test_study_delivered(void **state)
 {
     (void)state;
@@ -205,7 +218,8 @@ static void test_ledger(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_times),         cmocka_unit_test(test_study_delivered),
+        cmocka_unit_test(test_times),         cmocka_unit_test(test_decision_by_command),
+        cmocka_unit_test(test_study_delivered),
         cmocka_unit_test(test_study_open),    cmocka_unit_test(test_study_ended),
         cmocka_unit_test(test_nothing_of_it), cmocka_unit_test(test_status),
         cmocka_unit_test(test_ledger),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "event/ids.h"
 
 static int receipt_number(const char *receipt)
 {
@@ -135,6 +136,25 @@ static void check_time(struct sim *s, const struct event_series_decided *d)
                    (long long)(closed - s->start), (long long)(want - s->start));
 }
 
+static bool is_valid_id(const struct sim *s, const char *id)
+{
+    for (size_t i = 0; i < s->valid.n; i++)
+        if (strcmp(s->valid.items[i], id) == 0)
+            return true;
+    return false;
+}
+
+/* By command: over valid decisions that stand before it. */
+static void check_replayed(struct sim *s, const struct event_series_decided *d)
+{
+    for (size_t i = 0; i < d->of.n; i++)
+        if (!is_valid_id(s, d->of.items[i]))
+            sim_broken(s, "a replay of %s, which is no valid decision", d->of.items[i]);
+    if (d->of.n == 0)
+        sim_broken(s, "a replay of nothing");
+    s->result->replayed++;
+}
+
 void check_appended(struct sim *s, const struct sim_record *r)
 {
     if (r->type != EVENT_SERIES_DECIDED)
@@ -152,9 +172,9 @@ void check_appended(struct sim *s, const struct sim_record *r)
         return;
     }
     const struct event_series_decided *d = &ev.decided;
+    if (is_valid_id(s, d->decision))
+        sim_broken(s, "%s is decided twice", d->decision);
     *vec_push(&s->valid) = mem_strdup(d->decision);
-    if (d->window->last > s->named)
-        s->named = d->window->last;
     for (size_t i = 0; i < d->deliveries.n; i++) {
         const struct event_delivery_requested *x =
             rows_at(struct event_delivery_requested, &d->deliveries, i);
@@ -164,7 +184,15 @@ void check_appended(struct sim *s, const struct sim_record *r)
     const struct str *manifest = world_get(&s->world, d->manifest.key);
     if (!manifest)
         sim_broken(s, "a decision was written before its manifest");
-    else if (decide_manifest_receipts(manifest->data, manifest->len, count_receipt, s, &e))
+    if (!d->window) {
+        check_replayed(s, d);
+        return;
+    }
+    if (d->window->last > s->named)
+        s->named = d->window->last;
+    *vec_push(&s->settled) = (struct settled){mem_strdup(d->study), mem_strdup(d->series),
+                                              clock_parse_rfc3339(d->closed_at)};
+    if (manifest && decide_manifest_receipts(manifest->data, manifest->len, count_receipt, s, &e))
         sim_broken(s, "a manifest that cannot be read: %s", e.text);
     check_time(s, d);
 }
@@ -184,6 +212,20 @@ bool check_all_decided(const struct sim *s)
         if (!s->known[i].decisions && !s->known[i].poisoned)
             return false;
     return true;
+}
+
+/* What is written into a log that has lost its end, before it is padded, nobody reads: what is in the store
+ * is announced again, a command has to be given again. */
+bool check_all_answered(const struct sim *s)
+{
+    const struct sim_log *log = &s->world.logs[SIM_INSTANCE], *events = &s->world.logs[SIM_EVENT];
+    bool asked = false, answered = false;
+    for (size_t i = 0; i < log->records.n; i++)
+        asked |= log->records.items[i].type == EVENT_COMMAND_REPLAY;
+    for (size_t i = 0; i < events->records.n && asked; i++)
+        answered |= events->records.items[i].type == EVENT_COMMAND_ANSWERED &&
+                    strstr(str_cstr(&events->records.items[i].value), "\"c2\"");
+    return !asked || answered || s->cut || s->result->poisoned; /* what lies in dlq is not answered */
 }
 
 void check_poisoned(struct sim *s, const struct sim_record *r)
@@ -206,18 +248,33 @@ void check_free(struct sim *s)
         mem_free(s->asked.items[i].delivery);
         mem_free(s->asked.items[i].manifest);
     }
+    for (size_t i = 0; i < s->settled.n; i++) {
+        mem_free(s->settled.items[i].study);
+        mem_free(s->settled.items[i].series);
+    }
     vec_free(&s->valid);
+    vec_free(&s->settled);
     vec_free(&s->asked);
 }
 
 /* ---- at the end ---- */
 
-static bool is_valid_id(const struct sim *s, const char *id)
+/* Every command is answered, and every window that was decided before it is decided once more. */
+static void check_replays(struct sim *s)
 {
-    for (size_t i = 0; i < s->valid.n; i++)
-        if (strcmp(s->valid.items[i], id) == 0)
-            return true;
-    return false;
+    const struct sim_log *log = &s->world.logs[SIM_INSTANCE];
+    if (s->cut || s->script.jumps || s->result->poisoned)
+        return;
+    for (size_t i = 0; i < log->records.n; i++) {
+        const struct sim_record *r = &log->records.items[i];
+        for (size_t k = 0; r->type == EVENT_COMMAND_REPLAY && k < s->settled.n; k++) {
+            const struct settled *w = &s->settled.items[k];
+            char id[HASH_ID_HEX];
+            ids_command_decision(id, "c2", w->series);
+            if (w->closed < r->timestamp && strcmp(w->study, r->study) == 0 && !is_valid_id(s, id))
+                sim_broken(s, "series %s was not replayed", w->series);
+        }
+    }
 }
 
 /* A core that has seen nothing, over the whole log: the same decisions with the same ids. */
@@ -297,7 +354,9 @@ void check_end(struct sim *s)
             sim_broken(s, "receipt %d stands in %d valid decisions", i, s->known[i].decisions);
     if (s->world.written_twice)
         sim_broken(s, "an object was written twice");
-    if (s->script.same_quiet && !s->cut && !s->result->poisoned)
+    if (s->script.replays)
+        check_replays(s);
+    else if (s->script.same_quiet && !s->cut && !s->result->poisoned)
         check_replay(s);
     check_deliveries(s);
 }

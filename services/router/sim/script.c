@@ -94,9 +94,9 @@ static int by_time(const void *a, const void *b)
     return x->order - y->order;
 }
 
-void script_make(struct script *s, struct sim_random *r)
+void script_make(struct script *s, struct sim_random *r, bool replays)
 {
-    memset(s, 0, sizeof *s);
+    *s = (struct script){.replays = replays};
     s->same_quiet = random_percent(r, 80);
     s->series = 1 + (int)random_below(r, SIM_SERIES);
     int id = 0;
@@ -122,5 +122,8 @@ void script_make(struct script *s, struct sim_random *r)
     if (random_percent(r, 30))
         s->cut_at = random_below(r, end + 60000);
     s->poison = random_percent(r, 12) ? (int)random_below(r, s->receipts) : -1;
+    if (s->replays)
+        add(s, random_below(r, end + SIM_QUIET_MS), SCRIPT_REPLAY)->series =
+            (int)random_below(r, s->series);
     qsort(s->items.items, s->items.n, sizeof *s->items.items, by_time);
 }

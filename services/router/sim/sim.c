@@ -67,12 +67,14 @@ void sim_announce(struct sim *s, int receipt, const char *flag)
     char id[32], association[32];
     snprintf(id, sizeof id, "%016x", (unsigned)receipt);
     snprintf(association, sizeof association, "a%d", k->association);
+    static struct row_pair modality = {"Modality", "CT"};
     const struct sim_record *r = world_instance(
         &s->world, &(struct sim_instance){.receipt = id,
                                           .study = script_study(k->series),
                                           .series = script_series(k->series),
                                           .association = association,
                                           .source = s->script.release[k->series] ? "release" : "quiet",
+                                          .tags = {&modality, 1},
                                           .flag = flag});
     if (k->first < 0)
         k->first = r->offset;
@@ -117,6 +119,12 @@ static void produce(struct sim *s)
         case SCRIPT_COMMAND:
             (void)world_produce(&s->world, SIM_INSTANCE, &ev, -1);
             sim_trace(s, "command complete %s", script_study(item->series));
+            break;
+        case SCRIPT_REPLAY:
+            ev.type = EVENT_COMMAND_REPLAY;
+            ev.command.command = "c2";
+            (void)world_produce(&s->world, SIM_INSTANCE, &ev, -1);
+            sim_trace(s, "command replay %s", script_study(item->series));
             break;
         case SCRIPT_CONFIG:
             s->config = 1;
@@ -299,7 +307,7 @@ static void start(struct sim *s, struct sim_result *r, uint64_t seed, enum sim_f
     s->arena = arena_new(0);
     world_init(&s->world);
     s->start = s->world.now;
-    script_make(&s->script, &s->random);
+    script_make(&s->script, &s->random, seed & SIM_REPLAYS);
     configure(s);
     for (int i = 0; i < SIM_RECEIPTS; i++)
         s->known[i].first = -1;
@@ -331,7 +339,7 @@ static void finish(struct sim *s)
 
 static bool idle(const struct sim *s)
 {
-    return s->produced == s->script.items.n && !power_busy(s) && check_all_decided(s) && !s->planner.busy &&
+    return s->produced == s->script.items.n && !power_busy(s) && check_all_decided(s) && check_all_answered(s) && !s->planner.busy &&
            s->planner.at == s->world.logs[SIM_DECISION].records.n;
 }
 

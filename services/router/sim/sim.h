@@ -36,8 +36,11 @@ struct sim_result {
     bool ok;
     char why[256]; /* the first promise that was broken */
     uint64_t steps, crashes, takeovers, decisions, voids, receipts, outages;
-    uint64_t jumps, cuts, recoveries, poisoned;
+    uint64_t jumps, cuts, recoveries, poisoned, replayed;
 };
+
+/* In a seed: somebody replays a study. */
+#define SIM_REPLAYS (UINT64_C(1) << 62)
 
 /* trace: print every step to stdout. */
 void sim_run(struct sim_result *r, uint64_t seed, enum sim_fault fault, bool trace);

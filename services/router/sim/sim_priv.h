@@ -23,7 +23,7 @@ uint64_t random_next(struct sim_random *r);
 int64_t random_below(struct sim_random *r, int64_t n);
 bool random_percent(struct sim_random *r, int percent);
 
-enum script_kind { SCRIPT_INSTANCE, SCRIPT_ENDED, SCRIPT_COMMAND, SCRIPT_CONFIG };
+enum script_kind { SCRIPT_INSTANCE, SCRIPT_ENDED, SCRIPT_COMMAND, SCRIPT_REPLAY, SCRIPT_CONFIG };
 struct script_item {
     int64_t at; /* ms after the start */
     enum script_kind kind;
@@ -40,9 +40,10 @@ struct script {
     int64_t cut_at;           /* the power fails; 0: never */
     bool jumps;               /* the log's clock does */
     int poison;               /* the receipt that kills its worker; -1 */
+    bool replays;             /* a study is replayed */
     bool same_quiet;          /* all configurations have the same times */
 };
-void script_make(struct script *s, struct sim_random *random);
+void script_make(struct script *s, struct sim_random *random, bool replays);
 const char *script_study(int series);
 const char *script_series(int series);
 
@@ -84,6 +85,11 @@ struct known {     /* what is known of a receipt */
     bool missing;  /* to be announced again */
 };
 
+struct settled { /* a valid decision of a window */
+    char *study, *series;
+    int64_t closed;
+};
+
 struct asked { /* a delivery that a valid decision contains */
     char *delivery, *manifest;
     bool requested;
@@ -110,6 +116,7 @@ struct sim {
     struct planner planner;
     struct known known[SIM_RECEIPTS];
     VEC(char *) valid; /* ids of valid decisions */
+    VEC(struct settled) settled;
     VEC(struct asked) asked;
     struct arena *arena;
     struct sim_result *result;
@@ -143,6 +150,7 @@ bool power_sound(struct sim *s, const struct careful *c, const char *id, int64_t
 void check_appended(struct sim *s, const struct sim_record *r); /* in decision */
 void check_floor(struct sim *s, int64_t floor);
 bool check_all_decided(const struct sim *s);
+bool check_all_answered(const struct sim *s);
 void check_end(struct sim *s);
 void check_poisoned(struct sim *s, const struct sim_record *r); /* goes to dlq */
 int check_receipt_of(const struct sim_record *r);               /* -1: of none */

@@ -11,6 +11,8 @@
 #include "base/mem.h"
 #include "router/sim/sim.h"
 
+#define REPLAYS 300 /* seeds */
+
 static uint64_t number(const char *name, uint64_t def)
 {
     const char *text = getenv(name);
@@ -30,6 +32,7 @@ static void add(struct sim_result *sum, const struct sim_result *r)
     sum->cuts += r->cuts;
     sum->recoveries += r->recoveries;
     sum->poisoned += r->poisoned;
+    sum->replayed += r->replayed;
 }
 
 static void promises_hold(void **state)
@@ -60,6 +63,24 @@ static void promises_hold(void **state)
     }
 }
 
+/* SEED=n with the bit (4611686018427387905 is the first) shows one of these. */
+static void replays_act_once(void **state)
+{
+    (void)state;
+    struct sim_result sum = {0}, r;
+    for (uint64_t seed = SIM_REPLAYS + 1; seed <= SIM_REPLAYS + REPLAYS; seed++) {
+        sim_run(&r, seed, SIM_NO_FAULT, false);
+        if (!r.ok) {
+            sim_run(&r, seed, SIM_NO_FAULT, true);
+            fail_msg("seed %" PRIu64 ": %s", seed, r.why);
+        }
+        add(&sum, &r);
+    }
+    printf("%d seeds with replays: %" PRIu64 " decisions, %" PRIu64 " of them by command\n", REPLAYS,
+           sum.decisions, sum.replayed);
+    assert_true(sum.replayed > REPLAYS / 5);
+}
+
 static void the_same_seed_is_the_same_run(void **state)
 {
     (void)state;
@@ -87,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(promises_hold),
+        cmocka_unit_test(replays_act_once),
         cmocka_unit_test(the_same_seed_is_the_same_run),
         cmocka_unit_test(planted_faults_are_found),
     };

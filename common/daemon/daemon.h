@@ -32,7 +32,7 @@ struct daemon_settings {
     const char *brokers;        /* 127.0.0.1:9092 */
     struct kafka_options kafka; /* the other Kafka keys; brokers, client_id, linger are filled in */
     int64_t linger_ms;       /* of the producer; 0 = send at once */
-    int64_t session_seconds; /* of every group: how long a crashed member keeps its partitions; 8 */
+    int64_t session_seconds; /* of every group: how long a crashed member keeps its partitions; 7 */
     const char *store;       /* file:var/store */
     const char *database;    /* libpq connection string; "" = none */
     const char *admin; /* 127.0.0.1:0 host:port of /healthz … ; port 0 = any, logged and written to

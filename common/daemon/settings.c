@@ -56,7 +56,7 @@ const struct row daemon_rows[] = {
     {"kafkaLingerMilliseconds", ROW_INT, AT(linger_ms), 0, "0", 0, 100,
      .help = "How long the producer gathers records before it sends them.",
      .unit = "milliseconds"},
-    {"kafkaSessionSeconds", ROW_INT, AT(session_seconds), 0, "8", 1, 300,
+    {"kafkaSessionSeconds", ROW_INT, AT(session_seconds), 0, "7", 1, 300,
      .help = "How long a crashed process keeps its partitions before others get them.",
      .unit = "seconds"},
     {"store", ROW_STRING, AT(store), 0, "file:var/store", 1, 4096, .help = "Object store."},

@@ -12,7 +12,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define SESSION_MS   8000
+#define SESSION_MS   7000
 #define RETRY_MIN_MS 200
 #define RETRY_MAX_MS 5000
 #define METADATA_MAX 1024

@@ -105,7 +105,7 @@ struct kafka_group {
     const char *group, *member; /* member: static group.instance.id, NULL = dynamic */
     const char *const *topics;
     size_t n_topics;
-    int session_timeout_ms; /* 0 = 8000 */
+    int session_timeout_ms; /* 0 = 7000 */
     /* > 0: the broker gathers records for so long before it answers a fetch (or until 256 KB are there), which
      * saves it most of its work for a busy topic; 0: every record comes at once. */
     int gather_ms;

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -32,6 +33,7 @@ class Process:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.asked = False
         self.starts += 1
+        self.started_at = time.monotonic()
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,

@@ -19,6 +19,7 @@ WEIGHTS = {"kill": 860, "freeze": 45, "term": 35, "configure": 20, "flap": 15,
 ARMED = 0.7     # so many starts stand under a failpoint that kills
 HITS = (1, 1, 2, 2, 3, 5, 8, 13, 30)
 STOPS = 60      # seconds after TERM
+NEWBORN = 3     # … after its start: TERM may have come before main()
 AT_ONCE = 0.7   # so many are started again at once, the others within LATER seconds
 LATER = 5
 WRITES_NO_OBJECTS = ("dispatcher", "bookkeeper", "cleaner")  # so they never pass such a place
@@ -81,7 +82,8 @@ class Faults:
         elif not mine:
             self.counts["ended by itself"] += not asked
             self.say(f"{service.name} ended with {code}")
-            if code if asked else code in (0, -signal.SIGKILL, -signal.SIGABRT, *TERM_CODES):
+            newborn = asked and code == -signal.SIGTERM and self.asked[service.name] < service.started_at + NEWBORN
+            if not newborn and (code if asked else code in (0, -signal.SIGKILL, -signal.SIGABRT, *TERM_CODES)):
                 self.complaints.append(f"{service.name} ended with {code}{' after TERM' * asked}\n{service.tail()}")
         wait = 3600 if self.hold else \
             0 if self.calming or self.starting.random() < AT_ONCE else self.starting.uniform(0.3, LATER)

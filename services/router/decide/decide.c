@@ -215,11 +215,13 @@ void decide_answer(struct decide *d, const struct event_command *c, const char *
         d->stats.answered++;
 }
 
+/* A command that is read again is answered again, under the same id: the answer may not be in the log. */
 static void completed(struct decide *d, const struct event_command *c, size_t closed,
                       struct outputs *out)
 {
-    if (c->command && !coverage_answered(d, c->command))
-        decide_answer(d, c, "done", closed ? "closed" : "nothing was open", out);
+    bool before = c->command && coverage_answered(d, c->command);
+    if (c->command)
+        decide_answer(d, c, "done", closed || before ? "closed" : "nothing was open", out);
 }
 
 static bool needs_body(enum event_type t)

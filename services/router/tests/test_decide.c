@@ -86,7 +86,8 @@ static void quiet_closes_once(void **state)
     const struct event_series_decided *s = desk_decision(k, 0);
     assert_int_equal(s->reason, REASON_QUIET);
     assert_int_equal(s->window->first, 0);
-    assert_int_equal(k->world.logs[SIM_INSTANCE].records.items[s->window->last].type, EVENT_INSTANCE_STORED);
+    assert_int_equal(k->world.logs[SIM_INSTANCE].records.items[s->window->last].type,
+                     EVENT_INSTANCE_STORED);
     assert_string_equal(s->window->last_receipt, "r2");
     assert_int_equal(s->window->n, 2);
     assert_int_equal(s->window->bytes, 200);
@@ -150,8 +151,8 @@ static void nobody_at_work_starts_anew(void **state)
     assert_int_equal(desk_decisions(k), 1);
 }
 
-/* However an outage lies to the due time of a series (60): what the receivers took in meanwhile comes to its
- * window, which closes by a quiet time that saw the log open. */
+/* However an outage lies to the due time of a series (60): what the receivers took in meanwhile
+ * comes to its window, which closes by a quiet time that saw the log open. */
 static void an_outage_near_the_due_time_splits_no_series(void **state)
 {
     static const struct {
@@ -357,6 +358,21 @@ static void command_closes(void **state)
         assert_non_null(strstr(events->records.items[0].value.data, cases[i].text));
         desk_free(&k);
     }
+}
+
+static void a_command_whose_answer_was_lost_in_a_crash_is_answered(void **state)
+{
+    struct desk *k = *state;
+    stored(k, 0, "r1");
+    command(k, "1.2", NULL);
+    assert_int_equal(desk_decisions(k), 1);
+    world_cut(&k->world, SIM_EVENT, 0); /* the crash came between the decision and the answer */
+    desk_open(k, 0);
+    desk_run(k);
+    assert_int_equal(desk_decisions(k), 1);
+    struct sim_log *events = &k->world.logs[SIM_EVENT];
+    assert_int_equal(events->records.n, 1);
+    assert_non_null(strstr(events->records.items[0].value.data, "closed"));
 }
 
 static void caps(void **state)
@@ -663,15 +679,25 @@ static void void_decisions_cover_nothing(void **state)
     assert_int_equal(decide_floor(k->decide, 2), 2);
 }
 
-static void answered_commands_stay_answered(void **state)
+static void a_command_that_is_read_again_is_answered_under_the_same_id(void **state)
 {
     struct desk *k = *state;
+    struct arena *a = arena_new(0);
     stored(k, 0, "r1");
     command(k, "1.2", NULL);
-    assert_int_equal(k->world.logs[SIM_EVENT].records.n, 1);
     desk_open(k, 0);
     desk_run(k);
-    assert_int_equal(k->world.logs[SIM_EVENT].records.n, 1);
+    struct event ev[2];
+    struct sim_log *events = &k->world.logs[SIM_EVENT];
+    assert_int_equal(events->records.n, 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct err e;
+        const struct str *text = &events->records.items[i].value;
+        assert_int_equal(event_decode(&ev[i], text->data, text->len, a, &e), 0);
+    }
+    assert_string_equal(ev[0].id, ev[1].id);
+    assert_string_equal(ev[0].note.text, ev[1].note.text);
+    arena_free(a);
 }
 
 static void undecodable_records_change_nothing(void **state)
@@ -757,6 +783,7 @@ int main(void)
         TEST(silent_association_counts_as_lost),
         TEST(source_has_its_own_quiet_time),
         TEST(command_closes),
+        TEST(a_command_whose_answer_was_lost_in_a_crash_is_answered),
         TEST(caps),
         TEST(a_receipt_is_in_a_window_once),
         TEST(receipts_of_earlier_windows_are_left_out),
@@ -770,7 +797,7 @@ int main(void)
         TEST(fold_skips_what_is_covered),
         TEST(repeats_give_the_same_id),
         TEST(void_decisions_cover_nothing),
-        TEST(answered_commands_stay_answered),
+        TEST(a_command_that_is_read_again_is_answered_under_the_same_id),
         TEST(undecodable_records_change_nothing),
         TEST(large_tags_give_way),
         TEST(too_many_deliveries_are_held),

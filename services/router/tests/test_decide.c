@@ -360,21 +360,6 @@ static void command_closes(void **state)
     }
 }
 
-static void a_command_whose_answer_was_lost_in_a_crash_is_answered(void **state)
-{
-    struct desk *k = *state;
-    stored(k, 0, "r1");
-    command(k, "1.2", NULL);
-    assert_int_equal(desk_decisions(k), 1);
-    world_cut(&k->world, SIM_EVENT, 0); /* the crash came between the decision and the answer */
-    desk_open(k, 0);
-    desk_run(k);
-    assert_int_equal(desk_decisions(k), 1);
-    struct sim_log *events = &k->world.logs[SIM_EVENT];
-    assert_int_equal(events->records.n, 1);
-    assert_non_null(strstr(events->records.items[0].value.data, "closed"));
-}
-
 static void caps(void **state)
 {
     struct desk *k = *state;
@@ -679,6 +664,7 @@ static void void_decisions_cover_nothing(void **state)
     assert_int_equal(decide_floor(k->decide, 2), 2);
 }
 
+/* A crash may have come between the decision and the answer. */
 static void a_command_that_is_read_again_is_answered_under_the_same_id(void **state)
 {
     struct desk *k = *state;
@@ -783,7 +769,6 @@ int main(void)
         TEST(silent_association_counts_as_lost),
         TEST(source_has_its_own_quiet_time),
         TEST(command_closes),
-        TEST(a_command_whose_answer_was_lost_in_a_crash_is_answered),
         TEST(caps),
         TEST(a_receipt_is_in_a_window_once),
         TEST(receipts_of_earlier_windows_are_left_out),

@@ -232,6 +232,6 @@ def test_where_topics_that_are_flushed_lost_their_end_too_it_is_seen_and_no_imag
     assert sink.identities() == compare.identities(tmp_folder)
     assert site.unbalanced(study.uid(1, "study")) == []
     site.unsound = True
-    within(20, lambda: site.unbalanced(study.uid(2, "study")) == ["3 receipts stand in two decisions"],
+    within(20, lambda: site.unbalanced(study.uid(2, "study")) == ["3 receipts stand in two windows"],
            what="the ledger shows both decisions")
     within(20, lambda: alarms(site, "cleared") == alarms(site, "raised"), what="every alarm is over")

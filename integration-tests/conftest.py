@@ -189,6 +189,8 @@ def pytest_runtest_makereport(item):
 
 def pytest_sessionfinish(session):
     """Counts for the one closing line of `make test`."""
+    if hasattr(session.config, "workerinput"):
+        return  # who gave it its tests counts them
     path = os.environ.get("TEST_COUNTS")
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     if path and reporter:

@@ -124,28 +124,33 @@ def test_what_nobody_had_read_is_no_reason_to_stop(own_site, own_kafka, tmp_fold
     assert sink.identities() == compare.identities(tmp_folder) and len(sink.arrived) == 6
 
 
+def send(site, folder, *seeds):
+    for seed in seeds:
+        assert send_exactly(site.dicom, study.study(folder / str(seed), seed=seed, slices=3)) == [0] * 3
+
+
+def two_studies_of_which_the_disk_has_one(site, kafka, folder):
+    """Both are delivered; the target, and the logs as they were after the first."""
+    sink, copy = site.sink(), folder / "copy"
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
+    send(site, folder, 1)
+    site.settled(study.uid(1, "study"), 3)
+    for log in logs(site, kafka):
+        shutil.copytree(log, copy / log.name)
+    send(site, folder, 2)
+    site.settled(study.uid(2, "study"), 3)
+    return sink, copy
+
+
 def test_the_bookkeeper_takes_no_other_record_for_the_one_it_has_read(own_site, own_kafka, tmp_folder):
     """Its place is in Postgres. The log is longer than that again before it looks."""
     site, kafka = own_site, own_kafka
-    sink = site.sink()
-    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
-    copy = tmp_folder / "copy"
-
-    def send(*seeds):
-        for seed in seeds:
-            assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=3)) == [0] * 3
-
-    send(1)
-    site.settled(study.uid(1, "study"), 3)
-    for folder in logs(site, kafka):
-        shutil.copytree(folder, copy / folder.name)
-    send(2)
-    site.settled(study.uid(2, "study"), 3)
+    sink, copy = two_studies_of_which_the_disk_has_one(site, kafka, tmp_folder)
     power_cut(site, kafka)
     put_back(site, kafka, copy)
     kafka.start()
     site.receiver.start().ready(30)
-    send(*range(3, 9))
+    send(site, tmp_folder, *range(3, 9))
     for service in site.services.values():
         if not service.alive():
             service.start()
@@ -167,27 +172,14 @@ def test_the_bookkeeper_takes_no_other_record_for_the_one_it_has_read(own_site, 
 def test_who_lives_through_the_cut_does_not_read_on_behind_it(own_site, own_kafka, tmp_folder):
     """Only the broker lost its power, and its log is longer again before anybody looks."""
     site, kafka = own_site, own_kafka
-    sink = site.sink()
-    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=QUIET))
-    copy = tmp_folder / "copy"
-
-    def send(*seeds):
-        for seed in seeds:
-            assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=3)) == [0] * 3
-
-    send(1)
-    site.settled(study.uid(1, "study"), 3)
-    for folder in logs(site, kafka):
-        shutil.copytree(folder, copy / folder.name)
-    send(2)
-    site.settled(study.uid(2, "study"), 3)
+    sink, copy = two_studies_of_which_the_disk_has_one(site, kafka, tmp_folder)
     readers = site.router, site.bookkeeper
     for service in readers:
         service.freeze()
     kafka.process.kill()
     put_back(site, kafka, copy)
     kafka.start()
-    send(*range(3, 9))
+    send(site, tmp_folder, *range(3, 9))
     for service in readers:
         service.thaw()
     for service, stage in zip(readers, ("decide", "bookkeeper")):

@@ -24,6 +24,17 @@ bool slice_is(struct slice a, const char *s)
     return slice_eq(a, slice_of(s));
 }
 
+int64_t slice_number(struct slice s)
+{
+    char text[24];
+    int64_t v;
+    if (!s.p || s.n >= sizeof text)
+        return -1;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    return str_int64(&v, text, 0, INT64_MAX) ? -1 : v;
+}
+
 struct slice slice_trim(struct slice s, const char *chars)
 {
     while (s.n && strchr(chars, s.p[0]) && s.p[0])

@@ -30,6 +30,8 @@ struct phi {
 struct slice slice_of(const char *s); /* NULL gives an empty slice with p = NULL */
 bool slice_eq(struct slice a, struct slice b);
 bool slice_is(struct slice a, const char *s);
+/* The decimal number in s, 0 … INT64_MAX; -1 if it is none (or p is NULL). */
+int64_t slice_number(struct slice s);
 struct slice slice_trim(struct slice s, const char *chars); /* both ends */
 
 /* data is always NUL-terminated once anything was appended; str_cstr works on an empty one too. */

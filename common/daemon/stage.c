@@ -29,17 +29,6 @@ METRIC_GAUGE(position_lag, "talaria_stage_position_lag",
 
 /* ---- records ---- */
 
-static int64_t number(struct slice s)
-{
-    char text[24];
-    int64_t v;
-    if (!s.p || s.n >= sizeof text)
-        return -1;
-    memcpy(text, s.p, s.n);
-    text[s.n] = 0;
-    return str_int64(&v, text, 0, INT64_MAX) ? -1 : v;
-}
-
 void stage_fill(struct stage_record *out, const struct runner *r, const struct kafka_record *k,
                 const char *noun)
 {
@@ -57,7 +46,7 @@ void stage_fill(struct stage_record *out, const struct runner *r, const struct k
         .value = k->value,
     };
     if (event_is_choice(out->type))
-        out->claim = number(kafka_record_header(k, "claim"));
+        out->claim = slice_number(kafka_record_header(k, "claim"));
 }
 
 /* A choice names a claim that stands before it, so a name is as good as the claim itself where the

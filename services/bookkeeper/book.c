@@ -14,7 +14,6 @@
 enum { MEMBERS_AT_ONCE = 5000, PARTS_MAX = 10000 };
 #define GIVE_UP "2 minutes"
 
-
 struct book {
     struct pg *pg;
     struct objstore *store;

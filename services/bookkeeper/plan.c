@@ -425,18 +425,6 @@ static void plan_rejected(struct plan *p, const struct event_record_rejected *x,
 
 /* ---- choices ---- */
 
-static int64_t claim_of(const struct kafka_record *r)
-{
-    struct slice h = kafka_record_header(r, "claim");
-    char text[24];
-    int64_t v;
-    if (!h.p || h.n >= sizeof text)
-        return -1;
-    memcpy(text, h.p, h.n);
-    text[h.n] = '\0';
-    return str_int64(&v, text, 0, INT64_MAX) == 0 ? v : -1;
-}
-
 static const char *choice_id(const struct event *ev)
 {
     switch (ev->type) {
@@ -564,7 +552,7 @@ int plan_record(struct plan *p, struct plan_position *at, const struct kafka_rec
         struct event ev;
         if (event_decode(&ev, r->value.p, r->value.n, p->arena, e) != 0)
             return -1;
-        int64_t claim = event_is_choice(type) ? claim_of(r) : -1;
+        int64_t claim = event_is_choice(type) ? slice_number(kafka_record_header(r, "claim")) : -1;
         if (ev.type != type)
             return err_set(e, ERR_REJECT, 0, "header ce_type and body name different types");
         if (event_is_choice(type) && claim < at->newest_claim)

@@ -176,18 +176,6 @@ struct fold {
     struct arena *arena;
 };
 
-static int64_t claim_of(const struct kafka_record *k)
-{
-    struct slice h = kafka_record_header(k, "claim");
-    char text[24];
-    int64_t v;
-    if (!h.p || h.n >= sizeof text)
-        return -1;
-    memcpy(text, h.p, h.n);
-    text[h.n] = '\0';
-    return str_int64(&v, text, 0, INT64_MAX) ? -1 : v;
-}
-
 static void take_decision(struct fold *f, const struct event_series_decided *s)
 {
     struct recover *r = f->recover;
@@ -209,7 +197,7 @@ static int fold_record(void *arg, const struct kafka_record *k)
         f->newest = k->offset;
     if (!event_is_choice(type))
         return 0;
-    int64_t claim = claim_of(k);
+    int64_t claim = slice_number(kafka_record_header(k, "claim"));
     if (claim < 0 || claim < f->newest)
         return 0;
     f->newest = claim;

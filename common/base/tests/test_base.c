@@ -65,6 +65,10 @@ static void numbers_must_be_whole_and_in_range(void **state)
     (void)state;
     int64_t v = 7;
     assert_int_equal(str_int64(&v, "42", 0, 100), 0);
+    assert_int_equal(slice_number(SLICE("42")), 42);
+    assert_int_equal(slice_number(SLICE("-1")), -1);
+    assert_int_equal(slice_number(SLICE("123456789012345678901234567890")), -1);
+    assert_int_equal(slice_number((struct slice){0}), -1);
     assert_int_equal(v, 42);
     static const char *const bad[] = {"", " 4", "4x", "101", "-1", "99999999999999999999"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)

@@ -332,7 +332,7 @@ def test_torn_expired_and_strange_objects_are_shown_and_neither_announced_nor_de
     strange.write_text("what is this?")
     os.utime(strange, (time.time() - 60,) * 2)
     young = copy(6, size=10, age=0)
-    service = cleaner(site, reconcileSeconds=1, orphanSeconds=30).ready()
+    service = cleaner(site, reconcileSeconds=1, orphanSeconds=30, batch=2).ready()
     gone_one = within(30, lambda: not whole.exists(), what="what was settled is deleted")
     shown = {"torn": 4, "expired": 1, "strange": 1}
     within(20, lambda: {k: service.metric("talaria_cleaner_orphans", kind=k) for k in shown} == shown,

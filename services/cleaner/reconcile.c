@@ -1,4 +1,7 @@
-/* One walk: list, ask the ledger, barrier, ask again, verify, announce. */
+/*
+ * One walk: list, ask the ledger; of what it does not know, a batch at a time: barrier, ask again,
+ * verify, announce.
+ */
 #include "cleaner/reconcile.h"
 
 #include <errno.h>
@@ -16,7 +19,7 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-enum { ASK_AT_ONCE = 1000, ORPHANS_AT_ONCE = 10000 };
+enum { ASK_AT_ONCE = 1000 };
 
 METRIC_GAUGE(shown, "talaria_cleaner_orphans",
              "Objects that nobody knows and that are not announced: torn, expired or strange.",
@@ -38,7 +41,7 @@ struct walk {
     found_vec orphans; /* the ledger does not know them */
     int64_t seen, strange, expired, torn;
     int64_t now, young, retention;
-    bool failed, full;
+    bool failed;
     struct err *e;
 };
 
@@ -84,51 +87,6 @@ static int keep_unknown(struct reconcile *r, found_vec *v, struct err *e)
     str_free(&columns[0]);
     str_free(&columns[1]);
     return rc;
-}
-
-/* ---- the walk ---- */
-
-static int ask_batch(struct walk *w)
-{
-    if (keep_unknown(w->r, &w->batch, w->e))
-        return -1;
-    for (size_t i = 0; i < w->batch.n; i++)
-        *vec_push(&w->orphans) = w->batch.items[i];
-    vec_clear(&w->batch);
-    w->full = w->orphans.n >= ORPHANS_AT_ONCE; /* the next walk finds the others */
-    return 0;
-}
-
-static int see(void *arg, const char *key, int64_t size, int64_t modified_ms)
-{
-    struct walk *w = arg;
-    struct found f = {.modified = modified_ms};
-    (void)size;
-    w->seen++;
-    if (*w->r->stop) {
-        w->failed = true;
-        (void)err_set(w->e, ERR_RETRY, 0, "stopping");
-        return 1;
-    }
-    if (choose_orphan(w->now, modified_ms, w->young, 0) == ORPHAN_YOUNG)
-        return 0;
-    if (!choose_receipt(f.receipt, key)) {
-        w->strange++;
-        return 0;
-    }
-    f.key = mem_strdup(key);
-    *vec_push(&w->batch) = f;
-    if (w->batch.n >= ASK_AT_ONCE && ask_batch(w))
-        w->failed = true;
-    return w->failed || w->full;
-}
-
-static int walk_store(struct walk *w, struct err *e)
-{
-    int rc = objstore_list(daemon_store(w->r->daemon), "instances/", see, w, e);
-    if (w->failed || rc < 0)
-        return -1;
-    return w->full ? 0 : ask_batch(w);
 }
 
 /* ---- announcing ---- */
@@ -194,8 +152,8 @@ static int announce_one(struct reconcile *r, const struct found *f, struct err *
         } else if (e->kind == ERR_REJECT) {
             rc = e->code == ENOENT; /* removed meanwhile: its receiver took it back */
             if (!rc)
-                log_warn("an object that nobody knows is not whole", LOG_STR("receipt", f->receipt),
-                         LOG_ERR(e));
+                LOG_LIMITED(LOG_LEVEL_WARN, "an object that nobody knows is not whole",
+                            LOG_STR("receipt", f->receipt), LOG_ERR(e));
         }
     }
     str_free(&record);
@@ -218,6 +176,64 @@ static int announce_orphans(struct walk *w, struct err *e)
         w->torn += rc == 0;
     }
     return 0;
+}
+
+/* What was listed was written before these ends; if its record was, too, the ledger knows it then. */
+static int settle_orphans(struct walk *w, struct err *e)
+{
+    struct reconcile *r = w->r;
+    if (w->orphans.n == 0)
+        return 0;
+    if (ends_pass(r->daemon, r->pg, r->settings->barrier_seconds * 1000, r->stop, e) ||
+        keep_unknown(r, &w->orphans, e) || announce_orphans(w, e))
+        return -1;
+    found_clear(&w->orphans);
+    return 0;
+}
+
+/* ---- the walk ---- */
+
+static int ask_batch(struct walk *w)
+{
+    if (keep_unknown(w->r, &w->batch, w->e))
+        return -1;
+    for (size_t i = 0; i < w->batch.n; i++)
+        *vec_push(&w->orphans) = w->batch.items[i];
+    vec_clear(&w->batch);
+    return (int64_t)w->orphans.n >= w->r->settings->batch ? settle_orphans(w, w->e) : 0;
+}
+
+static int see(void *arg, const char *key, int64_t size, int64_t modified_ms)
+{
+    struct walk *w = arg;
+    struct found f = {.modified = modified_ms};
+    (void)size;
+    w->seen++;
+    if (*w->r->stop) {
+        w->failed = true;
+        (void)err_set(w->e, ERR_RETRY, 0, "stopping");
+        return 1;
+    }
+    if (choose_orphan(w->now, modified_ms, w->young, 0) == ORPHAN_YOUNG)
+        return 0;
+    if (!choose_receipt(f.receipt, key)) {
+        w->strange++;
+        return 0;
+    }
+    f.key = mem_strdup(key);
+    *vec_push(&w->batch) = f;
+    bool full = w->batch.n >= ASK_AT_ONCE || (int64_t)w->batch.n >= w->r->settings->batch;
+    if (full && ask_batch(w))
+        w->failed = true;
+    return w->failed;
+}
+
+static int walk_store(struct walk *w, struct err *e)
+{
+    int rc = objstore_list(daemon_store(w->r->daemon), "instances/", see, w, e);
+    if (w->failed || rc < 0 || ask_batch(w))
+        return -1;
+    return settle_orphans(w, e);
 }
 
 static int show(struct walk *w, struct err *e)
@@ -247,14 +263,6 @@ int reconcile_run(struct reconcile *r, struct err *e)
         rc = pg_check_version(r->pg, e);
     if (rc == 0)
         rc = walk_store(&w, e);
-    /* what was listed was written before these ends; if its record was, too, the ledger knows it
-     * then */
-    if (rc == 0 && w.orphans.n > 0)
-        rc = ends_pass(r->daemon, r->pg, r->settings->barrier_seconds * 1000, r->stop, e);
-    if (rc == 0 && w.orphans.n > 0)
-        rc = keep_unknown(r, &w.orphans, e);
-    if (rc == 0)
-        rc = announce_orphans(&w, e);
     if (rc == 0)
         rc = show(&w, e);
     found_clear(&w.batch);

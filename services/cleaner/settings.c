@@ -10,7 +10,7 @@ const struct row cleaner_rows[] = {
     {"scanSeconds", ROW_INT, AT(scan_seconds), 0, "60", 1, 86400,
      .help = "Pause between two looks for what is settled and due.", .unit = "seconds"},
     {"batch", ROW_INT, AT(batch), 0, "10000", 1, 100000,
-     .help = "Objects deleted behind one barrier at most."},
+     .help = "Objects deleted, or found to be unknown, behind one barrier at most."},
     {"emergencyPercentage", ROW_INT, AT(emergency_percentage), 0, "90", 1, 100,
      .help = "Use of the store's volume from which settled objects go at any hour and without "
              "waiting for their retention."},

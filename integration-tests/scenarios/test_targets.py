@@ -6,7 +6,6 @@ import json
 import ssl
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -491,39 +490,30 @@ def dead_requests(site):
                      "manifest": {"key": f"manifests/00/{uid}/{uid}/{name}.1.json", "sha256": "0" * 64}}})
 
 
-def good_seconds(site, folder, name, sink):
-    """How long a study of 16 series takes to the target that works, from the decision of the first."""
-    before, uid = len(sink.arrived), uid_of(name)
-    send(site, folder, name, series=16)
-    within(60, lambda: len(sink.arrived) == before + 16 * SLICES, what="all at the target")
-    site.settled(uid, 16 * SLICES)
-    return float(site.value("SELECT extract(epoch FROM max(finished_at) - min(requested_at)) FROM deliveries "
-                            "WHERE study = %s", uid))
+RETRY = 600  # far beyond every bound below: what waits for a delivery of the dead target waits too long
 
 
 def test_ten_thousand_deliveries_for_a_dead_target_hold_up_nobody(site, tmp_folder):
+    """How fast the others are beside these is measured: `bench.py --only "dead target"`."""
     sink = site.sink()
-    names = [f"good-{n}" for n in range(6)]
     site.up(config.document(
-        {"good": config.dicom(sink.port), "dead": config.dicom(free_port(), attempts=1000, retry=600)},
+        {"good": config.dicom(sink.port), "dead": config.dicom(free_port(), attempts=1000, retry=RETRY)},
         {"to-good": config.rule("'good' in tags.StudyDescription", "good")}))
-    undisturbed = min(good_seconds(site, tmp_folder, n, sink) for n in names[:3])
-    memory = site.dispatcher.rss()
     site.kafka.produce(f"talaria.{site.name}.delivery", "dead", *dead_requests(site),
                        ce_type="talaria.delivery.requested.v1")
 
     def all_open():
         return site.dispatcher.metric("talaria_deliveries_open") == OPEN
+
+    def goes_past(name):
+        send(site, tmp_folder, name, series=16)
+        deliveries = site.settled(uid_of(name), 16 * SLICES, seconds=RETRY / 10)["deliveries"]
+        assert {d["attempts"] for d in deliveries} == {1}
     within(60, all_open, what="all known to the dispatcher")
-    each = (site.dispatcher.rss() - memory) / OPEN
+    goes_past("good-1")
     site.ledger_within(120, "SELECT count(*) FROM deliveries WHERE target = 'dead'", OPEN)
-    beside = min(good_seconds(site, tmp_folder, n, sink) for n in names[3:])
     site.dispatcher.kill()
-    began = time.monotonic()
     site.dispatcher.start().ready()
-    within(20, all_open, what="all known again")
-    restart = time.monotonic() - began
-    print(f"{OPEN} open: {each:.0f} bytes each, restart {restart:.2f} s; 16 series to another target in {beside:.2f} s, "
-          f"undisturbed {undisturbed:.2f} s: {100 * undisturbed / beside:.0f} %")
-    assert beside < undisturbed * 1.25 + 0.1
-    assert restart < 5 + 8  # a killed member's session lasts 8 s
+    within(60, all_open, what="all known again")
+    goes_past("good-2")
+    assert len(sink.arrived) == len({a.sop for a in sink.arrived}) == 2 * 16 * SLICES

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -161,7 +162,12 @@ static int write_positions(struct book *b, const struct plan_position *after, st
     for (size_t i = 0; i < 7; i++)
         pg_array_end(&c[i]);
     struct pg_result *r;
-    if (pg_query_arrays(
+    if (pg_query_arrays(b->pg, NULL,
+                        "SELECT FROM positions o JOIN unnest($1::text[],$2::text[]) AS n (t,p)"
+                        " ON o.topic=n.t AND o.partition=n.p::int ORDER BY o.topic,o.partition"
+                        " FOR UPDATE OF o",
+                        2, c, e) != 0 ||
+        pg_query_arrays(
             b->pg, &r,
             "UPDATE positions o SET next_offset=n.new::bigint,newest_claim=n.claim::bigint,"
             "last_mark=n.mark::bigint,last_time=n.time::bigint,at=now() FROM"
@@ -182,27 +188,56 @@ static int write_positions(struct book *b, const struct plan_position *after, st
 
 /* ---- rows ---- */
 
-static int write_kind(struct book *b, enum plan_kind k, struct err *e)
+static void fill_columns(struct str *columns, const plan_rows *rows, size_t n)
 {
-    const struct plan_kind_info *info = &plan_kinds[k];
-    plan_rows *rows = &b->plan.rows[k];
-    if (rows->n == 0)
-        return 0;
-    for (size_t c = 0; c < info->n; c++) {
-        struct str *s = &b->columns[c];
-        pg_array_begin(s);
+    for (size_t c = 0; c < n; c++) {
+        pg_array_begin(&columns[c]);
         for (size_t i = 0; i < rows->n; i++) {
             const char *cell = rows->items[i].cells[c];
             if (cell)
-                pg_array_add(s, cell, strlen(cell));
+                pg_array_add(&columns[c], cell, strlen(cell));
             else
-                pg_array_add_null(s);
+                pg_array_add_null(&columns[c]);
         }
-        pg_array_end(s);
+        pg_array_end(&columns[c]);
     }
-    if (pg_query_arrays(b->pg, NULL, info->sql, (int)info->n, b->columns, e) != 0)
+}
+
+/* Of a table that several kinds of this batch touch, every row is locked in order beforehand. */
+static int lock_table(struct book *b, const struct plan_table *t, struct err *e)
+{
+    struct str *keys = &b->columns[0];
+    size_t kinds = 0;
+    pg_array_begin(keys);
+    for (enum plan_kind k = t->first; k <= t->last; k++) {
+        const plan_rows *rows = &b->plan.rows[k];
+        if (k == PLAN_TASK_HEARTBEAT || rows->n == 0)
+            continue;
+        kinds++;
+        for (size_t i = 0; i < rows->n; i++)
+            pg_array_add(keys, rows->items[i].cells[0], strlen(rows->items[i].cells[0]));
+    }
+    pg_array_end(keys);
+    return kinds < 2 ? 0 : pg_query_arrays(b->pg, NULL, t->sql, 1, keys, e);
+}
+
+static int write_kind(struct book *b, enum plan_kind k, struct err *e)
+{
+    const struct plan_kind_info *info = &plan_kinds[k];
+    plan_rows *rows = &b->plan.rows[k], *more = &b->plan.rows[info->with];
+    size_t n_more = info->with ? plan_kinds[info->with].n : 0;
+    for (size_t t = 0; t < PLAN_TABLES; t++)
+        if (plan_tables[t].first == k && lock_table(b, &plan_tables[t], e) != 0)
+            return -1;
+    if (!info->sql || (rows->n == 0 && (n_more == 0 || more->n == 0)))
+        return 0;
+    fill_columns(b->columns, rows, info->n);
+    fill_columns(b->columns + info->n, more, n_more);
+    if (pg_query_arrays(b->pg, NULL, info->sql, (int)(info->n + n_more), b->columns, e) != 0)
         return err_wrap(e, "%s", info->name);
     vec_clear(rows);
+    if (n_more)
+        vec_clear(more);
     return 0;
 }
 
@@ -253,13 +288,23 @@ static int plan_manifest(struct book *b, const struct plan_manifest *m, bool *of
     return rc;
 }
 
+/* By their decisions: members are written in the order of their key, whatever the pieces are. */
+static int by_decision(const void *a, const void *b)
+{
+    const struct plan_manifest *x = a, *y = b;
+    return strcmp(x->decision, y->decision);
+}
+
 /* A manifest that cannot be read now leaves its decision pending; the batch goes on. */
 static int plan_manifests(struct book *b, struct err *e)
 {
+    if (b->plan.manifests.n)
+        qsort(b->plan.manifests.items, b->plan.manifests.n, sizeof *b->plan.manifests.items,
+              by_decision);
     for (size_t i = 0; i < b->plan.manifests.n; i++) {
         const struct plan_manifest *m = &b->plan.manifests.items[i];
         bool of_store;
-        size_t before = b->plan.rows[PLAN_MEMBER].n;
+        size_t before = b->plan.rows[PLAN_MEMBER].n, states = b->plan.rows[PLAN_RECEIPT_STATE].n;
         if (plan_manifest(b, m, &of_store, e) == 0) {
             plan_members_read(&b->plan, m->row,
                               arena_printf(b->plan.arena, "%" PRId64, clock_wall_ms()));
@@ -268,21 +313,22 @@ static int plan_manifests(struct book *b, struct err *e)
         if (!of_store)
             return -1;
         b->plan.rows[PLAN_MEMBER].n = before;
+        b->plan.rows[PLAN_RECEIPT_STATE].n = states;
     }
     return 0;
 }
 
 /* ---- batch ---- */
 
+/* Positions come first: of two bookkeepers with the same records one waits, then finds them done. */
 static int write_all(struct book *b, const struct plan_position *after, struct err *e)
 {
-    if (pg_exec(b->pg, "BEGIN", e) != 0 || plan_manifests(b, e) != 0)
+    if (pg_exec(b->pg, "BEGIN", e) != 0 || write_positions(b, after, e) != 0 ||
+        plan_manifests(b, e) != 0)
         return -1;
     for (enum plan_kind k = 0; k < PLAN_KINDS; k++)
         if (write_kind(b, k, e) != 0)
             return -1;
-    if (write_positions(b, after, e) != 0)
-        return -1;
     if (FAILPOINT("bookkeeper.before-commit"))
         return err_set(e, ERR_RETRY, 0, "failpoint");
     return pg_exec(b->pg, "COMMIT", e); /* then the skeleton's bookkeeper.committed */
@@ -335,9 +381,11 @@ static int settle_pending(struct book *b, const struct plan_manifest *m, const c
         *e = why;
         return -1;
     }
-    if (rc != 0)
+    if (rc != 0) {
         vec_clear(&b->plan.rows[PLAN_MEMBER]);
-    if (write_kind(b, PLAN_MEMBER, e) != 0)
+        vec_clear(&b->plan.rows[PLAN_RECEIPT_STATE]);
+    }
+    if (write_kind(b, PLAN_MEMBER, e) != 0 || write_kind(b, PLAN_RECEIPT, e) != 0)
         return -1;
     if (rc == 0)
         rc = pg_query(b->pg, NULL, "UPDATE decisions SET members_at=now() WHERE decision=$1", 1,

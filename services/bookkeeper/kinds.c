@@ -2,7 +2,8 @@
  * How the rows of each kind reach Postgres: one statement per kind and batch, whose parameters are
  * the columns as arrays. Statements are order-free: a row is made by whoever comes first, each kind
  * sets only its own columns, states only advance. ROWS(…) numbers the rows, because a statement may
- * touch a row only once: of two in one batch the last (or, where said, another) counts.
+ * touch a row only once: of two in one batch the last (or, where said, another) counts. Rows are
+ * written, and so locked, sorted by their key (plan.h, plan_kind).
  */
 #include "bookkeeper/plan.h"
 
@@ -12,7 +13,6 @@
 /* clang-format off */
 
 /* One parameter per column: unnest($1::text[], …) WITH ORDINALITY AS u (columns, ord) */
-#define U1  "unnest($1::text[])"
 #define U2  "unnest($1::text[],$2::text[])"
 #define U4  "unnest($1::text[],$2::text[],$3::text[],$4::text[])"
 #define UP4 "$1::text[],$2::text[],$3::text[],$4::text[]"
@@ -40,38 +40,48 @@
 #define RECEIPT_COLUMNS                                                                            \
     "receipt,study,series,sop,sop_class,syntax,object_key,size,sha256,association,source,"         \
     "calling_ae,called_ae,peer,received_at,stored_at,flags,tags,partition,\"offset\""
+/* $21, $22: states of receipts that other records name, whether their instance is known or not. */
 static const char receipt_sql[] =
     ALL "(SELECT DISTINCT ON (receipt) receipt,study,series,sop,sop_class,syntax,object_key,"
         "size::bigint AS size,sha256,association,source,calling_ae,called_ae,peer,"
         MS("received_at") " AS received_at," MS("stored_at") " AS stored_at,flags,"
         "tags::jsonb AS tags,partition::int AS partition,\"offset\"::bigint AS \"offset\""
     ROWS(U20, RECEIPT_COLUMNS) "ORDER BY receipt, ord DESC), "
+    "s AS (SELECT receipt,max(state::receipt_state) AS state FROM unnest($21::text[],$22::text[])"
+    " AS u (receipt,state) GROUP BY receipt), "
     "a AS (INSERT INTO studies AS o (study,description,patient_id,first_at,last_at)"
     " SELECT study,max(tags->>'StudyDescription'),max(tags->>'PatientID'),min(stored_at),"
-    "max(stored_at) FROM r GROUP BY study ON CONFLICT (study) DO UPDATE SET"
+    "max(stored_at) FROM r GROUP BY study ORDER BY study ON CONFLICT (study) DO UPDATE SET"
     " description=COALESCE(o.description,EXCLUDED.description),"
     "patient_id=COALESCE(o.patient_id,EXCLUDED.patient_id),"
     "first_at=LEAST(o.first_at,EXCLUDED.first_at),last_at=GREATEST(o.last_at,EXCLUDED.last_at)), "
     "b AS (INSERT INTO series AS o (study,series,patient_id,accession,modality,description,source,"
     "first_at,last_at) SELECT study,series,max(tags->>'PatientID'),max(tags->>'AccessionNumber'),"
     "max(tags->>'Modality'),max(tags->>'SeriesDescription'),max(source),min(stored_at),"
-    "max(stored_at) FROM r GROUP BY study,series ON CONFLICT (study,series) DO UPDATE SET"
+    "max(stored_at) FROM r GROUP BY study,series ORDER BY study,series ON CONFLICT (study,series) DO UPDATE SET"
     " patient_id=COALESCE(o.patient_id,EXCLUDED.patient_id),"
     "accession=COALESCE(o.accession,EXCLUDED.accession),"
     "modality=COALESCE(o.modality,EXCLUDED.modality),"
     "description=COALESCE(o.description,EXCLUDED.description),"
     "source=COALESCE(o.source,EXCLUDED.source),"
     "first_at=LEAST(o.first_at,EXCLUDED.first_at),last_at=GREATEST(o.last_at,EXCLUDED.last_at)) "
-    "INSERT INTO receipts AS o (" RECEIPT_COLUMNS ") SELECT " RECEIPT_COLUMNS
-    " FROM r ON CONFLICT (receipt) DO UPDATE SET study=EXCLUDED.study,series=EXCLUDED.series,"
-    "sop=EXCLUDED.sop,sop_class=EXCLUDED.sop_class,syntax=EXCLUDED.syntax,"
-    "object_key=EXCLUDED.object_key,size=EXCLUDED.size,sha256=EXCLUDED.sha256,"
-    "association=EXCLUDED.association,source=EXCLUDED.source,calling_ae=EXCLUDED.calling_ae,"
-    "called_ae=EXCLUDED.called_ae,peer=EXCLUDED.peer,received_at=EXCLUDED.received_at,"
-    "stored_at=LEAST(o.stored_at,EXCLUDED.stored_at),flags=EXCLUDED.flags,tags=EXCLUDED.tags,"
-    "partition=EXCLUDED.partition,\"offset\"=EXCLUDED.\"offset\""
-    " WHERE (o.partition,o.\"offset\") IS DISTINCT FROM"
-    " (EXCLUDED.partition,EXCLUDED.\"offset\")";
+    "INSERT INTO receipts AS o (" RECEIPT_COLUMNS ",state) SELECT " RECEIPT_COLUMNS
+    ",COALESCE(state,'stored') FROM r FULL JOIN s USING (receipt) ORDER BY receipt"
+    " ON CONFLICT (receipt) DO UPDATE SET study=COALESCE(EXCLUDED.study,o.study),"
+    "series=COALESCE(EXCLUDED.series,o.series),sop=COALESCE(EXCLUDED.sop,o.sop),"
+    "sop_class=COALESCE(EXCLUDED.sop_class,o.sop_class),syntax=COALESCE(EXCLUDED.syntax,o.syntax),"
+    "object_key=COALESCE(EXCLUDED.object_key,o.object_key),size=COALESCE(EXCLUDED.size,o.size),"
+    "sha256=COALESCE(EXCLUDED.sha256,o.sha256),"
+    "association=COALESCE(EXCLUDED.association,o.association),"
+    "source=COALESCE(EXCLUDED.source,o.source),"
+    "calling_ae=COALESCE(EXCLUDED.calling_ae,o.calling_ae),"
+    "called_ae=COALESCE(EXCLUDED.called_ae,o.called_ae),peer=COALESCE(EXCLUDED.peer,o.peer),"
+    "received_at=COALESCE(EXCLUDED.received_at,o.received_at),"
+    "stored_at=LEAST(o.stored_at,EXCLUDED.stored_at),flags=COALESCE(EXCLUDED.flags,o.flags),"
+    "tags=COALESCE(EXCLUDED.tags,o.tags),partition=COALESCE(EXCLUDED.partition,o.partition),"
+    "\"offset\"=COALESCE(EXCLUDED.\"offset\",o.\"offset\"),state=GREATEST(o.state,EXCLUDED.state)"
+    " WHERE o.state < EXCLUDED.state OR (EXCLUDED.\"offset\" IS NOT NULL AND"
+    " (o.partition,o.\"offset\") IS DISTINCT FROM (EXCLUDED.partition,EXCLUDED.\"offset\"))";
 
 #define ASSOCIATION_COLUMNS "association,study,series,source,outcome,answered,ended_at"
 static const char association_sql[] =
@@ -99,14 +109,10 @@ static const char decision_sql[] =
 
 #define MEMBER_COLUMNS "decision,role,position,receipt,sop,of"
 static const char member_sql[] =
-    ALL "(SELECT DISTINCT ON (decision,role,position) decision,role::member_role AS role,"
-        "position::int AS position,receipt,sop,of::int AS of"
-    ROWS(U6, MEMBER_COLUMNS) "ORDER BY decision,role,position,ord), "
-    "m AS (INSERT INTO members (" MEMBER_COLUMNS ") SELECT " MEMBER_COLUMNS " FROM r"
-    " ON CONFLICT (decision,role,position) DO NOTHING) "
-    "INSERT INTO receipts AS o (receipt,state) SELECT DISTINCT receipt,'decided'::receipt_state"
-    " FROM r WHERE receipt IS NOT NULL ORDER BY receipt ON CONFLICT (receipt) DO UPDATE"
-    " SET state='decided' WHERE o.state < 'decided'";
+    "INSERT INTO members (" MEMBER_COLUMNS ") SELECT DISTINCT ON (decision,role,position) decision,"
+    "role::member_role AS role,position::int AS position,receipt,sop,of::int"
+    ROWS(U6, MEMBER_COLUMNS) "ORDER BY decision,role,position,ord"
+    " ON CONFLICT (decision,role,position) DO NOTHING";
 
 #define TASK_COLUMNS "task,parent,decision,rule,study,series,revision,manifest_key,steps,at"
 #define TASK_SQL(word)                                                                             \
@@ -127,9 +133,11 @@ static const char task_started_sql[] =
     " state=GREATEST(o.state,EXCLUDED.state),attempt=EXCLUDED.attempt,owner=EXCLUDED.owner,"
     "started_at=EXCLUDED.started_at WHERE COALESCE(o.attempt,-1) <= EXCLUDED.attempt";
 
+/* Makes no row, so plan_tables does not lock it: one that is locked waits for its next heartbeat. */
 static const char task_heartbeat_sql[] =
     "UPDATE tasks o SET heartbeat_at=GREATEST(o.heartbeat_at,n.at) FROM (SELECT task,max("
-    MS("at") ") AS at" ROWS(U2, "task,at") "GROUP BY task) n WHERE o.task=n.task";
+    MS("at") ") AS at" ROWS(U2, "task,at") "GROUP BY task) n WHERE o.task=n.task AND o.task IN"
+    " (SELECT task FROM tasks WHERE task = ANY($1::text[]) FOR UPDATE SKIP LOCKED)";
 
 #define TASK_FINISHED_COLUMNS "task,state,attempt,reason,result_key,keep_seconds,finished_at"
 static const char task_finished_sql[] =
@@ -205,7 +213,7 @@ static const char delivery_finished_sql[] =
 
 #define DISMISSED_SQL(table, id, type)                                                             \
     "INSERT INTO " table " AS o (" id ",state,dismissed_at) SELECT " id ",'dismissed'::" type      \
-    ",min(" MS("at") ")" ROWS(U2, id ",at") "GROUP BY " id " ON CONFLICT (" id ") DO UPDATE SET"   \
+    ",min(" MS("at") ")" ROWS(U2, id ",at") "GROUP BY " id " ORDER BY " id " ON CONFLICT (" id ") DO UPDATE SET"   \
     " state='dismissed',dismissed_at=LEAST(o.dismissed_at,EXCLUDED.dismissed_at)"
 
 #define DISMISSAL_COLUMNS "kind,id,by_user,why,at"
@@ -251,16 +259,11 @@ static const char answered_sql[] =
     "answered_at=EXCLUDED.answered_at WHERE o.answered_at IS NULL"
     " OR o.answered_at < EXCLUDED.answered_at";
 
-#define RECEIPT_STATE_SQL(word)                                                                    \
-    "INSERT INTO receipts AS o (receipt,state) SELECT DISTINCT receipt,'" word "'::receipt_state"  \
-    ROWS(U1, "receipt") "ORDER BY receipt ON CONFLICT (receipt) DO UPDATE"                         \
-    " SET state='" word "' WHERE o.state < '" word "'"
-
 #define VOID_COLUMNS "topic,partition,\"offset\",type,id,claim,newest_claim,at"
 static const char void_sql[] =
     "INSERT INTO void_choices (" VOID_COLUMNS ") SELECT topic,partition::int,\"offset\"::bigint,"
     "type,id,claim::bigint,newest_claim::bigint," MS("at") ROWS(U8, VOID_COLUMNS)
-    "ON CONFLICT DO NOTHING";
+    "ORDER BY 1,2,3 ON CONFLICT DO NOTHING";
 
 #define EVENT_COLUMNS "id,type,subject,source,at,body"
 static const char event_sql[] =
@@ -271,41 +274,53 @@ static const char event_sql[] =
 static const char rejected_sql[] =
     "INSERT INTO rejected (" REJECTED_COLUMNS ") SELECT topic,partition::int,\"offset\"::bigint,"
     "stage,claim::bigint,study,error,attempts::bigint," MS("at") ROWS(U9, REJECTED_COLUMNS)
-    "ON CONFLICT DO NOTHING";
+    "ORDER BY 1,2,3,4 ON CONFLICT DO NOTHING";
+
+/* DO UPDATE locks a row even if its WHERE keeps it as it is. */
+#define LOCK_SQL(table, id, columns, rest)                                                         \
+    "INSERT INTO " table " AS o (" columns ") SELECT DISTINCT id" rest " FROM unnest($1::text[])"  \
+    " AS u (id) ORDER BY id ON CONFLICT (" id ") DO UPDATE SET " id "=o." id " WHERE false"
 
 /* clang-format on */
 
 const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
-    [PLAN_RECEIPT] = {"receipt", RECEIPT_COLUMNS, 20, receipt_sql},
+    [PLAN_MEMBER] = {"member", MEMBER_COLUMNS, 6, member_sql},
+    [PLAN_RECEIPT_STATE] = {"receipt state", "receipt,state", 2, NULL},
+    [PLAN_RECEIPT] = {"receipt", RECEIPT_COLUMNS, 20, receipt_sql, PLAN_RECEIPT_STATE},
     [PLAN_ASSOCIATION] = {"association", ASSOCIATION_COLUMNS, 7, association_sql},
     [PLAN_DECISION] = {"decision", DECISION_COLUMNS, 32, decision_sql},
-    [PLAN_MEMBER] = {"member", MEMBER_COLUMNS, 6, member_sql},
     [PLAN_TASK_ASKED] = {"task asked", TASK_COLUMNS, 10, TASK_SQL("asked")},
     [PLAN_TASK_REQUESTED] = {"task requested", TASK_COLUMNS, 10, TASK_SQL("requested")},
     [PLAN_TASK_STARTED] = {"task started", "task,attempt,owner,at", 4, task_started_sql},
     [PLAN_TASK_HEARTBEAT] = {"task heartbeat", "task,at", 2, task_heartbeat_sql},
     [PLAN_TASK_FINISHED] = {"task finished", TASK_FINISHED_COLUMNS, 7, task_finished_sql},
+    [PLAN_TASK_DISMISSED] = {"task dismissed", "task,at", 2,
+                             DISMISSED_SQL("tasks", "task", "task_state")},
     [PLAN_DELIVERY_ASKED] = {"delivery asked", DELIVERY_COLUMNS, 14, DELIVERY_SQL("asked")},
     [PLAN_DELIVERY_REQUESTED] = {"delivery requested", DELIVERY_COLUMNS, 14,
                                  DELIVERY_SQL("requested")},
-    [PLAN_DELIVERY_MEMBER] = {"delivery member", DELIVERY_MEMBER_COLUMNS, 7, delivery_member_sql},
     [PLAN_DELIVERY_ATTEMPTED] = {"delivery attempted", DELIVERY_ATTEMPTED_COLUMNS, 6,
                                  delivery_attempted_sql},
     [PLAN_DELIVERY_FINISHED] = {"delivery finished", DELIVERY_FINISHED_COLUMNS, 9,
                                 delivery_finished_sql},
-    [PLAN_TASK_DISMISSED] = {"task dismissed", "task,at", 2,
-                             DISMISSED_SQL("tasks", "task", "task_state")},
     [PLAN_DELIVERY_DISMISSED] = {"delivery dismissed", "delivery,at", 2,
                                  DISMISSED_SQL("deliveries", "delivery", "delivery_state")},
+    [PLAN_DELIVERY_MEMBER] = {"delivery member", DELIVERY_MEMBER_COLUMNS, 7, delivery_member_sql},
     [PLAN_DISMISSAL] = {"dismissal", DISMISSAL_COLUMNS, 5, dismissal_sql},
     [PLAN_HOLD_SET] = {"hold set", HOLD_SET_COLUMNS, 8, hold_set_sql},
     [PLAN_HOLD_RELEASED] = {"hold released", HOLD_RELEASED_COLUMNS, 4, hold_released_sql},
     [PLAN_COMMAND] = {"command", COMMAND_COLUMNS, 6, command_sql},
     [PLAN_ANSWERED] = {"command answered", ANSWERED_COLUMNS, 3, answered_sql},
-    [PLAN_FAILED] = {"receipt failed", "receipt", 1, RECEIPT_STATE_SQL("failed")},
-    [PLAN_CONDEMNED] = {"object condemned", "receipt", 1, RECEIPT_STATE_SQL("condemned")},
-    [PLAN_DELETED] = {"object deleted", "receipt", 1, RECEIPT_STATE_SQL("deleted")},
     [PLAN_VOID] = {"void choice", VOID_COLUMNS, 8, void_sql},
     [PLAN_EVENT] = {"event", EVENT_COLUMNS, 6, event_sql},
     [PLAN_REJECTED] = {"rejected", REJECTED_COLUMNS, 9, rejected_sql},
+};
+
+const struct plan_table plan_tables[PLAN_TABLES] = {
+    {PLAN_TASK_ASKED, PLAN_TASK_DISMISSED,
+     LOCK_SQL("tasks", "task", "task,state", ",'asked'::task_state")},
+    {PLAN_DELIVERY_ASKED, PLAN_DELIVERY_DISMISSED,
+     LOCK_SQL("deliveries", "delivery", "delivery,state", ",'asked'::delivery_state")},
+    {PLAN_HOLD_SET, PLAN_HOLD_RELEASED, LOCK_SQL("holds", "hold", "hold", "")},
+    {PLAN_COMMAND, PLAN_ANSWERED, LOCK_SQL("commands", "command", "command", "")},
 };

@@ -149,20 +149,16 @@ static const char *copy(struct plan *p, const char *text)
     return text ? arena_strdup(p->arena, text) : NULL;
 }
 
-static const char **row(struct plan *p, enum plan_kind k)
+static void add_row(struct plan *p, enum plan_kind k, const char *const cells[PLAN_COLUMNS])
 {
-    struct plan_row *r = vec_push(&p->rows[k]);
-    memset(r, 0, sizeof *r);
-    return r->cells;
+    size_t bytes = plan_kinds[k].n * sizeof *cells;
+    struct plan_row r = {arena_alloc(p->arena, bytes)};
+    memcpy(r.cells, cells, bytes);
+    *vec_push(&p->rows[k]) = r;
 }
 
 /* Fills the cells in column order; the count is checked against the table in a test. */
-#define CELLS(p, kind, ...)                                                                        \
-    do {                                                                                           \
-        const char *const cells_[] = {__VA_ARGS__};                                                \
-        _Static_assert(ARRAY_LEN(cells_) <= PLAN_COLUMNS, "more cells than columns");              \
-        memcpy(row(p, kind), cells_, sizeof cells_);                                               \
-    } while (0)
+#define CELLS(p, kind, ...) add_row(p, kind, (const char *const[PLAN_COLUMNS]){__VA_ARGS__})
 
 /* ---- kinds ---- */
 
@@ -361,10 +357,10 @@ static void plan_answered(struct plan *p, const struct event_note *n, const stru
     CELLS(p, PLAN_ANSWERED, n->command, n->outcome, number(p, r->timestamp));
 }
 
-static void plan_receipts(struct plan *p, enum plan_kind k, const struct event_note *n)
+static void plan_receipts(struct plan *p, const struct event_note *n, const char *state)
 {
     for (size_t i = 0; i < n->receipts.n; i++)
-        CELLS(p, k, n->receipts.items[i]);
+        CELLS(p, PLAN_RECEIPT_STATE, n->receipts.items[i], state);
 }
 
 /* Bytes of base64 text, as the skeleton writes it; NULL if it is none. */
@@ -420,7 +416,7 @@ static void plan_rejected(struct plan *p, const struct event_record_rejected *x,
           number(p, x->claim), study, x->error, number(p, x->attempts), number(p, r->timestamp));
     const char *receipt = failed_receipt(p, x);
     if (receipt)
-        CELLS(p, PLAN_FAILED, receipt);
+        CELLS(p, PLAN_RECEIPT_STATE, receipt, "failed");
 }
 
 /* ---- choices ---- */
@@ -475,10 +471,10 @@ static void plan_note(struct plan *p, const struct event *ev, const struct kafka
         plan_answered(p, &ev->note, r);
         return;
     case EVENT_OBJECT_CONDEMNED:
-        plan_receipts(p, PLAN_CONDEMNED, &ev->note);
+        plan_receipts(p, &ev->note, "condemned");
         return;
     case EVENT_OBJECT_DELETED:
-        plan_receipts(p, PLAN_DELETED, &ev->note);
+        plan_receipts(p, &ev->note, "deleted");
         return;
     default:
         return;
@@ -576,13 +572,21 @@ void plan_members_read(struct plan *p, size_t at, const char *at_ms)
     p->rows[PLAN_DECISION].items[at].cells[DECISION_MEMBERS_AT] = at_ms;
 }
 
+static void plan_member(struct plan *p, const char *decision, const char *role, int64_t position,
+                        const char *receipt, const char *sop, const char *of)
+{
+    const char *known = copy(p, receipt);
+    CELLS(p, PLAN_MEMBER, decision, role, number(p, position), known, copy(p, sop), of);
+    if (known)
+        CELLS(p, PLAN_RECEIPT_STATE, known, "decided");
+}
+
 static void plan_shadows(struct plan *p, const char *decision, const char *role,
                          const struct row_list *list, int64_t base_of, int64_t *at)
 {
     for (size_t i = 0; i < list->n; i++) {
         const struct manifest_shadow *s = rows_at(struct manifest_shadow, list, i);
-        CELLS(p, PLAN_MEMBER, decision, role, number(p, (*at)++), copy(p, s->receipt),
-              copy(p, s->sop), number(p, base_of + s->of));
+        plan_member(p, decision, role, (*at)++, s->receipt, s->sop, number(p, base_of + s->of));
     }
 }
 
@@ -593,8 +597,7 @@ void plan_members(struct plan *p, const char *decision, const struct manifest *m
     int64_t base = at->members;
     for (size_t i = 0; i < m->members.n; i++) {
         const struct manifest_member *x = rows_at(struct manifest_member, &m->members, i);
-        CELLS(p, PLAN_MEMBER, id, "member", number(p, at->members++), copy(p, x->receipt),
-              copy(p, x->sop), NULL);
+        plan_member(p, id, "member", at->members++, x->receipt, x->sop, NULL);
     }
     plan_shadows(p, id, "duplicate", &m->duplicate, base, &at->duplicates);
     plan_shadows(p, id, "superseded", &m->superseded, base, &at->superseded);

@@ -14,32 +14,32 @@
 #include "event/manifest.h"
 #include "kafka/kafka.h"
 
-/* In the order in which they are written. */
+/* In the order in which they are written, in every batch alike: with the rows of a statement sorted by
+ * their key it is the order in which all bookkeepers lock, so that none waits for one that waits for
+ * it. Kinds of one table stand side by side. */
 enum plan_kind {
+    PLAN_MEMBER,
+    PLAN_RECEIPT_STATE, /* of receipts that other records name; written by PLAN_RECEIPT's statement */
     PLAN_RECEIPT,
     PLAN_ASSOCIATION,
     PLAN_DECISION,
-    PLAN_MEMBER,
     PLAN_TASK_ASKED,
     PLAN_TASK_REQUESTED,
     PLAN_TASK_STARTED,
     PLAN_TASK_HEARTBEAT,
     PLAN_TASK_FINISHED,
+    PLAN_TASK_DISMISSED,
     PLAN_DELIVERY_ASKED,
     PLAN_DELIVERY_REQUESTED,
-    PLAN_DELIVERY_MEMBER,
     PLAN_DELIVERY_ATTEMPTED,
     PLAN_DELIVERY_FINISHED,
-    PLAN_TASK_DISMISSED,
     PLAN_DELIVERY_DISMISSED,
+    PLAN_DELIVERY_MEMBER,
     PLAN_DISMISSAL,
     PLAN_HOLD_SET,
     PLAN_HOLD_RELEASED,
     PLAN_COMMAND,
     PLAN_ANSWERED,
-    PLAN_FAILED,
-    PLAN_CONDEMNED,
-    PLAN_DELETED,
     PLAN_VOID,
     PLAN_EVENT,
     PLAN_REJECTED,
@@ -51,12 +51,22 @@ enum plan_kind {
 struct plan_kind_info {
     const char *name, *columns; /* comma-separated, as the planner fills them */
     size_t n;
-    const char *sql; /* $1 … $n are text[] columns of equal length */
+    const char *sql;     /* $1 … $n are text[] columns of equal length; then those of: */
+    enum plan_kind with; /* a kind without a statement of its own; PLAN_MEMBER: none */
 };
 extern const struct plan_kind_info plan_kinds[PLAN_KINDS];
 
+/* Kinds of one table, whose first column is its key. If a batch holds rows of several, sql ($1: the
+ * keys of all) locks them sorted before the first is written, and makes those that are missing. */
+struct plan_table {
+    enum plan_kind first, last;
+    const char *sql;
+};
+#define PLAN_TABLES 4
+extern const struct plan_table plan_tables[PLAN_TABLES];
+
 struct plan_row {
-    const char *cells[PLAN_COLUMNS]; /* NULL = SQL null */
+    const char **cells; /* as many as the kind has columns; NULL = SQL null */
 };
 typedef VEC(struct plan_row) plan_rows;
 

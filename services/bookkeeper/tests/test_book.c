@@ -1,4 +1,6 @@
 /* Batches against a real Postgres and a file store: order, repetition, zombies, members. */
+#include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "bookkeeper/book.h"
@@ -473,6 +475,109 @@ static void test_holds_commands_and_deletions_reach_their_tables(void **state)
                         "h2");
 }
 
+/* ---- two at once ---- */
+
+enum { ROUNDS = 400, ROUND = 5, NAMES = 6 };
+
+/* One record about some of few receipts, commands, tasks and deliveries: those of a round touch one
+ * table, each kind by a statement of its own. */
+static struct event any_record(unsigned *seed, int round)
+{
+    static const int kinds[][3] = {{0, 8, 8}, {1, 2, 1}, {3, 4, 5}, {5, 6, 7}};
+    static const char *const names[NAMES] = {"a", "b", "c", "d", "e", "f"};
+    static const char *const studies[NAMES] = {"1.1", "1.2", "1.3", "1.4", "1.5", "1.6"};
+    static const char *lists[NAMES * 2];
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        lists[i] = names[i % NAMES];
+    unsigned at = (unsigned)rand_r(seed) % NAMES;
+    const char *name = names[at];
+    struct event instance = stored(name);
+    struct event_delivery_requested d = requested();
+    instance.stored.study = studies[at];
+    d.delivery = name;
+    switch (kinds[round % 4][rand_r(seed) % 3]) {
+    case 0:
+        return (struct event){.type = EVENT_OBJECT_CONDEMNED,
+                              .note = {.name = name, .receipts = {lists + at, 2}}};
+    case 1:
+        return (struct event){.type = EVENT_COMMAND_COMPLETE,
+                              .command = {.command = name, .study = "1.2"}};
+    case 2:
+        return (struct event){.type = EVENT_COMMAND_ANSWERED,
+                              .note = {.command = name, .outcome = "done"}};
+    case 3:
+        return (struct event){.type = EVENT_TASK_HEARTBEAT, .task_started = {.task = name, .attempt = 1}};
+    case 4:
+        return (struct event){.type = EVENT_TASK_REQUESTED,
+                              .task_requested = {.task = name,
+                                                 .decision = "dec1",
+                                                 .rule = "r",
+                                                 .study = "1.2",
+                                                 .manifest = {.key = "m"}}};
+    case 5:
+        return (struct event){
+            .type = EVENT_DISMISSED,
+            .note = {.kind = rand_r(seed) % 2 ? "task" : "delivery", .name = name}};
+    case 6:
+        return (struct event){.type = EVENT_DELIVERY_ATTEMPTED, .attempted = {.delivery = name}};
+    case 7:
+        return (struct event){.type = EVENT_DELIVERY_REQUESTED, .requested = d};
+    default:
+        return instance;
+    }
+}
+
+struct writer {
+    const char *topic;
+    struct test_record records[ROUNDS][ROUND];
+    struct err err;
+    int failed;
+};
+
+static void *write_rounds(void *arg)
+{
+    struct writer *w = arg;
+    struct book *b = book_new(cluster.conninfo, store);
+    struct stage_place p = {.topic = w->topic};
+    int rc = book_positions(b, &p, 1, &w->err);
+    for (size_t i = 0; rc == 0 && i < ROUNDS; i++) {
+        struct kafka_record r[ROUND];
+        for (size_t k = 0; k < ROUND; k++)
+            r[k] = w->records[i][k].record;
+        rc = book_batch(b, r, ROUND, &w->err);
+    }
+    w->failed = rc;
+    book_free(b);
+    return NULL;
+}
+
+static void test_two_bookkeepers_never_wait_for_each_other(void **state)
+{
+    (void)state;
+    static struct writer writers[2] = {{.topic = INSTANCE}, {.topic = EVENT}};
+    pthread_t threads[2];
+    unsigned seed = 1;
+    for (size_t w = 0; w < 2; w++)
+        for (int i = 0; i < ROUNDS * ROUND; i++)
+            record_fill(&writers[w].records[i / ROUND][i % ROUND], any_record(&seed, i / ROUND),
+                        writers[w].topic, i, -1);
+    for (size_t w = 0; w < 2; w++)
+        assert_int_equal(pthread_create(&threads[w], NULL, write_rounds, &writers[w]), 0);
+    for (size_t w = 0; w < 2; w++)
+        pthread_join(threads[w], NULL);
+    for (size_t w = 0; w < 2; w++) {
+        if (writers[w].failed)
+            fail_msg("%s", writers[w].err.text);
+        for (int i = 0; i < ROUNDS * ROUND; i++)
+            record_free(&writers[w].records[i / ROUND][i % ROUND]);
+    }
+    assert_string_equal(cluster_one(look, "SELECT deadlocks FROM pg_stat_database"
+                                          " WHERE datname = current_database()"),
+                        "0");
+    assert_string_equal(cluster_one(look, "SELECT count(*) FROM receipts WHERE study IS NOT NULL"),
+                        "6");
+}
+
 static void test_postgres_away_then_back(void **state)
 {
     (void)state;
@@ -504,6 +609,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_missing_manifest_is_awaited_then_marked, empty),
         cmocka_unit_test_setup(test_tasks_events_and_the_rest_reach_their_tables, empty),
         cmocka_unit_test_setup(test_holds_commands_and_deletions_reach_their_tables, empty),
+        cmocka_unit_test_setup(test_two_bookkeepers_never_wait_for_each_other, empty),
         cmocka_unit_test_setup(test_postgres_away_then_back, empty),
     };
     return cmocka_run_group_tests(tests, start, stop);

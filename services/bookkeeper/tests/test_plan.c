@@ -45,8 +45,8 @@ static const struct {
     {"dismissed.json", {{PLAN_EVENT, 1}, {PLAN_DELIVERY_DISMISSED, 1}, {PLAN_DISMISSAL, 1}}},
     {"hold.set.json", {{PLAN_EVENT, 1}, {PLAN_HOLD_SET, 1}}},
     {"hold.released.json", {{PLAN_EVENT, 1}, {PLAN_HOLD_RELEASED, 1}}},
-    {"object.condemned.json", {{PLAN_EVENT, 1}, {PLAN_CONDEMNED, 1}}},
-    {"object.deleted.json", {{PLAN_EVENT, 1}, {PLAN_DELETED, 1}}},
+    {"object.condemned.json", {{PLAN_EVENT, 1}, {PLAN_RECEIPT_STATE, 1}}},
+    {"object.deleted.json", {{PLAN_EVENT, 1}, {PLAN_RECEIPT_STATE, 1}}},
     {"rule.failed.json", {{PLAN_EVENT, 1}}},
     {"alarm.raised.json", {{PLAN_EVENT, 1}}},
     {"alarm.cleared.json", {{PLAN_EVENT, 1}}},
@@ -233,9 +233,9 @@ static void test_a_rejected_instance_is_a_failed_receipt(void **state)
         plan_init(&p);
         assert_int_equal(plan_record(&p, &at, record_fill(&t, ev, at.topic, 0, -1), &e), 0);
         assert_int_equal(p.rows[PLAN_REJECTED].n, 1);
-        assert_int_equal(p.rows[PLAN_FAILED].n, table[i].want != NULL);
+        assert_int_equal(p.rows[PLAN_RECEIPT_STATE].n, table[i].want != NULL);
         if (table[i].want)
-            assert_string_equal(p.rows[PLAN_FAILED].items[0].cells[0], table[i].want);
+            assert_string_equal(p.rows[PLAN_RECEIPT_STATE].items[0].cells[0], table[i].want);
         plan_free(&p);
         record_free(&t);
     }

@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc)
 WORKERS ?= 3
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
-.PHONY: help deps all run down test unit unit-programs scenarios test-long test-long-kills test-power soak soak-run \
+.PHONY: help deps all run down test unit unit-programs scenarios test-long test-long-kills test-hours test-power soak soak-run \
         lint bench benches fuzz fuzz-run check-trixie docs compdb clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,7 +51,7 @@ scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
 	    $(if $(K),-k "$(K)")
 
 # The long form, part by part (integration-tests/long/README.md); each closes with a line and exits with 0 or 1.
-LONG_PARTS := test-long-kills test-power
+LONG_PARTS := test-long-kills test-hours test-power
 test-long: ## hours: random kills under load (KILLS=300 LONG_SEED= MINUTES=240), VARIANT=check|release
 	@common/build/deps.sh build run test kafka
 	@$(MAKE) -j$(JOBS) VARIANT=$(LONG_VARIANT) all
@@ -60,6 +60,10 @@ test-long: ## hours: random kills under load (KILLS=300 LONG_SEED= MINUTES=240),
 LONG_VARIANT := $(if $(filter command line environment,$(origin VARIANT)),$(VARIANT),check)
 test-long-kills:
 	@cd integration-tests && VARIANT=$(VARIANT) /usr/bin/python3 -m long.kills
+
+test-hours: ## HOURS_MINUTES=90 in real time: an association held open, the database away for an hour
+	@$(MAKE) -j$(JOBS) all
+	@cd integration-tests && VARIANT=$(VARIANT) /usr/bin/python3 -m long.hours
 
 CUTS ?= 20
 test-power: ## CUTS=20 power cuts under load, at random places (SEED= repeats a run); needs root and loop devices

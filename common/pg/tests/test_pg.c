@@ -155,12 +155,12 @@ static void test_every_file_of_the_folder_is_embedded(void **state)
     assert_int_equal(at, pg_migrations_n);
 }
 
-static pid_t migrate_in_child(void)
+static pid_t migrate_in_child(const char *conninfo)
 {
     pid_t pid = fork();
     if (pid == 0) {
         struct err e;
-        struct pg *c = pg_new(cluster.conninfo);
+        struct pg *c = pg_new(conninfo);
         int rc = pg_migrate(c, &e);
         pg_free(c);
         _exit(rc == 0 ? 0 : 1);
@@ -177,7 +177,7 @@ static void test_migrations_run_once_even_in_parallel(void **state)
     assert_int_equal(e.kind, ERR_RETRY);
     pid_t children[4];
     for (size_t i = 0; i < ARRAY_LEN(children); i++)
-        children[i] = migrate_in_child();
+        children[i] = migrate_in_child(cluster.conninfo);
     for (size_t i = 0; i < ARRAY_LEN(children); i++) {
         int status;
         assert_true(waitpid(children[i], &status, 0) > 0);
@@ -192,6 +192,76 @@ static void test_migrations_run_once_even_in_parallel(void **state)
     assert_int_equal(pg_migrate(c, &e), -1);
     assert_int_equal(e.kind, ERR_FATAL);
     pg_free(c);
+}
+
+/* A migration that waits in the middle: for a table of that name, which another one has begun. */
+#define WAITING \
+    "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+static int waits(void *watcher)
+{
+    return strcmp(cluster_one(watcher, "SELECT count(*) " WAITING), "1") == 0;
+}
+
+/* A server process whose client was killed ends when it has its lock. */
+static int alone(void *watcher)
+{
+    return strcmp(cluster_one(watcher, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                                       "AND database = (SELECT oid FROM pg_database "
+                                       "WHERE datname = current_database())"),
+                  "0") == 0;
+}
+
+/* Migrates an empty database and is killed at that table (or its server process is); then once more. So many files
+ * are done in between. */
+static void kill_at(const char *table, int done, bool backend)
+{
+    struct err e;
+    char conninfo[256], sql[128];
+    struct pg *c = cluster_connect(&cluster);
+    assert_int_equal(pg_exec(c, "CREATE DATABASE half", &e), 0);
+    snprintf(conninfo, sizeof conninfo, "%s dbname=half", cluster.conninfo);
+    struct pg *watcher = pg_new(conninfo), *other = pg_new(conninfo);
+    assert_int_equal(pg_connect(watcher, &e) | pg_connect(other, &e), 0);
+    snprintf(sql, sizeof sql, "BEGIN; CREATE TABLE %s (a int)", table);
+    assert_int_equal(pg_exec(other, sql, &e), 0);
+
+    pid_t child = migrate_in_child(conninfo);
+    assert_true(testkit_within(20000, waits, watcher));
+    if (backend)
+        assert_string_equal(cluster_one(watcher, "SELECT pg_terminate_backend(pid) " WAITING), "t");
+    else
+        kill(child, SIGKILL);
+    int status;
+    assert_true(waitpid(child, &status, 0) > 0);
+    assert_true(backend ? WIFEXITED(status) && WEXITSTATUS(status) == 1 : WIFSIGNALED(status));
+    assert_int_equal(pg_exec(other, "ROLLBACK", &e), 0);
+    assert_true(testkit_within(20000, alone, watcher));
+    assert_int_equal(atoi(cluster_one(watcher, "SELECT count(*) FROM migrations")), done);
+
+    pid_t next = migrate_in_child(conninfo);
+    assert_true(waitpid(next, &status, 0) > 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(pg_check_version(watcher, &e), 0);
+    assert_int_equal(atoi(cluster_one(watcher, "SELECT count(*) FROM migrations")),
+                     pg_migrations_n);
+    pg_free(other);
+    pg_free(watcher);
+    assert_int_equal(pg_exec(c, "DROP DATABASE half WITH (FORCE)", &e), 0);
+    pg_free(c);
+}
+
+static void test_a_migration_killed_in_the_middle_is_done_whole_by_whoever_comes_next(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *table;
+        int done;
+    } table[] = {{"positions", 0}, {"config_current", 0}, {"condemned", 1}};
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        kill_at(table[i].table, table[i].done, false);
+        kill_at(table[i].table, table[i].done, true);
+    }
 }
 
 static void test_a_restarted_server_costs_no_statement(void **state)
@@ -228,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_affected_and_ints),
         cmocka_unit_test(test_every_file_of_the_folder_is_embedded),
         cmocka_unit_test(test_migrations_run_once_even_in_parallel),
+        cmocka_unit_test(test_a_migration_killed_in_the_middle_is_done_whole_by_whoever_comes_next),
         cmocka_unit_test(test_a_restarted_server_costs_no_statement),
         cmocka_unit_test(test_a_hanging_server_is_noticed),
     };

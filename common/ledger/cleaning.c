@@ -22,10 +22,17 @@ static int one(struct pg *c, struct str *out, bool *found, const char *sql, int 
 
 /* ---- the sheet ---- */
 
-static void add_state(struct str *out, const char *name, int64_t n, double age)
+/* For people the names are words. */
+static void add_states(struct str *out, const struct ledger_ages *a)
 {
-    str_printf(out, "%s{\"state\":\"%s\",\"count\":%" PRId64 ",\"oldestSeconds\":%.1f}",
-               out->data[out->len - 1] == '[' ? "" : ",", name, n, age);
+    for (size_t i = 0; i < LEDGER_STATES; i++) {
+        size_t at = out->len + (i > 0) + strlen("{\"state\":\"");
+        str_printf(out, "%s{\"state\":\"%s\",\"count\":%" PRId64 ",\"oldestSeconds\":%.1f}",
+                   i ? "," : "", ledger_state_name((enum ledger_state)i), a->of[i].n, a->of[i].age);
+        for (; out->data[at] != '"'; at++)
+            if (out->data[at] == '-')
+                out->data[at] = ' ';
+    }
 }
 
 int ledger_sheet(struct pg *c, struct str *out, struct err *e)
@@ -38,14 +45,7 @@ int ledger_sheet(struct pg *c, struct str *out, struct err *e)
                "{\"balanced\":%s,\"balances\":{\"receipts\":%" PRId64 ",\"deliveries\":%" PRId64
                "},\"states\":[",
                b.receipts || b.deliveries ? "false" : "true", b.receipts, b.deliveries);
-    add_state(out, "receipt undecided", a.stored, a.stored_age);
-    add_state(out, "decision without members", a.decided_pending, a.pending_age);
-    add_state(out, "task open", a.tasks_open, a.task_age);
-    add_state(out, "delivery open", a.deliveries_open, a.delivery_age);
-    add_state(out, "task failed", a.tasks_failed, 0);
-    add_state(out, "delivery failed", a.deliveries_failed, 0);
-    add_state(out, "record rejected", a.rejected, 0);
-    add_state(out, "manifest missing", a.manifests_missing, 0);
+    add_states(out, &a);
     str_puts(out, "]}");
     return 0;
 }

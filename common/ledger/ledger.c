@@ -25,8 +25,6 @@ static int json_query(struct pg *c, struct str *out, const char *sql, int n,
 
 /* ---- pieces ---- */
 
-#define AGE(column) "extract(epoch FROM now() - " column ")::float8"
-
 #define DELIVERY_JSON                                                                              \
     "json_build_object('delivery',d.delivery,'parent',d.parent,'decision',d.decision,"             \
     "'task',d.task,'study',d.study,'series',d.series,'target',d.target,'state',d.status,"          \
@@ -309,19 +307,27 @@ int ledger_events(struct pg *c, struct str *out, int64_t after, int64_t limit, s
 /* ---- ages and balances ---- */
 
 /* clang-format off */
-static const char ages_sql[] =
-    "SELECT s.n,s.age,p.n,p.age,d.n,d.age,f.n,t.n,t.age,g.n,j.n,m.n FROM "
-    "(SELECT count(*) n," AGE("min(stored_at)") " age FROM receipts WHERE state='stored') s,"
-    "(SELECT count(*) n," AGE("min(decided_at)") " age FROM decisions WHERE members_at IS NULL"
-    " AND manifest_key IS NOT NULL) p,"
-    "(SELECT count(*) n," AGE("min(asked_at)") " age FROM deliveries WHERE state<'delivered') d,"
-    "(SELECT count(*) n FROM delivery_status WHERE status IN ('failed','expired')"
-    " AND state IN ('failed','expired')) f,"
-    "(SELECT count(*) n," AGE("min(asked_at)") " age FROM tasks WHERE state<'succeeded') t,"
-    "(SELECT count(*) n FROM task_status WHERE status IN ('failed','expired')"
-    " AND state IN ('failed','expired')) g,"
-    "(SELECT count(*) n FROM rejected) j,"
-    "(SELECT count(*) n FROM decisions WHERE members_at IS NULL AND members_error IS NOT NULL) m";
+static const struct {
+    const char *name, *since, *from;
+} states[LEDGER_STATES] = {
+    [LEDGER_RECEIPT_UNDECIDED] = {"receipt-undecided", "stored_at", "receipts WHERE state='stored'"},
+    [LEDGER_DECISION_WITHOUT_MEMBERS] = {"decision-without-members", "decided_at",
+        "decisions WHERE members_at IS NULL AND manifest_key IS NOT NULL"},
+    [LEDGER_COMMAND_UNANSWERED] = {"command-unanswered", "asked_at",
+        "commands WHERE answered_at IS NULL"},
+    [LEDGER_TASK_UNREQUESTED] = {"task-unrequested", "asked_at", "tasks WHERE state='asked'"},
+    [LEDGER_TASK_OPEN] = {"task-open", "asked_at", "tasks WHERE state<'succeeded'"},
+    [LEDGER_DELIVERY_UNREQUESTED] = {"delivery-unrequested", "asked_at",
+        "deliveries WHERE state='asked'"},
+    [LEDGER_DELIVERY_OPEN] = {"delivery-open", "asked_at", "deliveries WHERE state<'delivered'"},
+    [LEDGER_TASK_FAILED] = {"task-failed", NULL, "task_status WHERE status IN"
+        " ('failed','expired') AND state IN ('failed','expired')"},
+    [LEDGER_DELIVERY_FAILED] = {"delivery-failed", NULL, "delivery_status WHERE status IN"
+        " ('failed','expired') AND state IN ('failed','expired')"},
+    [LEDGER_RECORD_REJECTED] = {"record-rejected", NULL, "rejected"},
+    [LEDGER_MANIFEST_MISSING] = {"manifest-missing", NULL,
+        "decisions WHERE members_at IS NULL AND members_error IS NOT NULL"},
+};
 
 /* Receipts that are decided and were never announced may still be on their way for a while. */
 static const char balances_sql[] =
@@ -331,35 +337,38 @@ static const char balances_sql[] =
     " x.members_at IS NOT NULL AND x.decided_at > now() - interval '1 day' AND NOT EXISTS"
     " (SELECT FROM members y WHERE y.decision=x.decision HAVING x.n IN (count(*),count(*)+"
     "x.left_out))),"
-    "(SELECT count(*) FROM deliveries d WHERE d.finished_at > now() - interval '1 day' AND"
+    "(SELECT count(*) FROM decisions x JOIN deliveries d USING (decision,manifest_key) WHERE"
+    " x.members_at IS NOT NULL AND x.decided_at > now() - interval '1 day' AND d.parent IS NULL"
+    " AND d.members <> (SELECT count(*) FROM members y WHERE y.decision=x.decision AND"
+    " y.role='member')) + (SELECT count(*) FROM deliveries d WHERE d.finished_at > now() - interval '1 day' AND"
     " d.members <> COALESCE(d.delivered,0)+COALESCE(d.repeated,0)+COALESCE(d.not_accepted,0)"
     "+COALESCE(d.failed,0)+COALESCE(d.cancelled,0))";
 /* clang-format on */
 
-static double number(const struct pg_result *r, int column)
+const char *ledger_state_name(enum ledger_state s)
 {
-    const char *text = pg_value(r, 0, column);
-    double v = text ? strtod(text, NULL) : 0;
-    return v > 0 ? v : 0;
+    return states[s].name;
 }
 
 int ledger_ages(struct pg *c, struct ledger_ages *out, struct err *e)
 {
     struct pg_result *r;
-    if (pg_query(c, &r, ages_sql, 0, NULL, e) != 0)
+    struct str sql = STR_INIT;
+    for (size_t i = 0; i < LEDGER_STATES; i++)
+        str_printf(&sql, "%sSELECT %zu,count(*),extract(epoch FROM now()-min(%s)) FROM %s",
+                   i ? " UNION ALL " : "", i, states[i].since ? states[i].since : "now()",
+                   states[i].from);
+    str_puts(&sql, " ORDER BY 1");
+    int rc = pg_query(c, &r, str_cstr(&sql), 0, NULL, e);
+    str_free(&sql);
+    if (rc)
         return -1;
-    *out = (struct ledger_ages){.stored = pg_int(r, 0, 0, 0),
-                                .stored_age = number(r, 1),
-                                .decided_pending = pg_int(r, 0, 2, 0),
-                                .pending_age = number(r, 3),
-                                .deliveries_open = pg_int(r, 0, 4, 0),
-                                .delivery_age = number(r, 5),
-                                .deliveries_failed = pg_int(r, 0, 6, 0),
-                                .tasks_open = pg_int(r, 0, 7, 0),
-                                .task_age = number(r, 8),
-                                .tasks_failed = pg_int(r, 0, 9, 0),
-                                .rejected = pg_int(r, 0, 10, 0),
-                                .manifests_missing = pg_int(r, 0, 11, 0)};
+    for (int i = 0; i < LEDGER_STATES; i++) {
+        const char *age = pg_value(r, i, 2);
+        double seconds = age ? strtod(age, NULL) : 0;
+        out->of[i].n = pg_int(r, i, 1, 0);
+        out->of[i].age = seconds > 0 ? seconds : 0;
+    }
     pg_result_free(r);
     return 0;
 }

@@ -43,17 +43,37 @@ int ledger_deliveries(struct pg *c, struct str *out, const char *target, const c
 int ledger_events(struct pg *c, struct str *out, int64_t after, int64_t limit,
                   struct err *e) MUST_CHECK;
 
-/* For metrics and alarms. Ages in seconds of the oldest, 0 if none. Cheap: partial indexes only. */
+/* What is open, failed or rejected: for metrics and alarms. unrequested: what a decision or result asks
+ * for, of which no request was seen (part of what is open). Cheap: partial indexes only. */
+enum ledger_state {
+    LEDGER_RECEIPT_UNDECIDED,
+    LEDGER_DECISION_WITHOUT_MEMBERS,
+    LEDGER_COMMAND_UNANSWERED,
+    LEDGER_TASK_UNREQUESTED,
+    LEDGER_TASK_OPEN,
+    LEDGER_DELIVERY_UNREQUESTED,
+    LEDGER_DELIVERY_OPEN,
+    LEDGER_TASK_FAILED,
+    LEDGER_DELIVERY_FAILED,
+    LEDGER_RECORD_REJECTED,
+    LEDGER_MANIFEST_MISSING,
+    LEDGER_STATES
+};
+const char *ledger_state_name(enum ledger_state s); /* receipt-undecided … */
+
 struct ledger_ages {
-    int64_t stored, decided_pending, deliveries_open, deliveries_failed, tasks_open, tasks_failed,
-        rejected, manifests_missing;
-    double stored_age, pending_age, delivery_age, task_age;
+    struct {
+        int64_t n;
+        double age; /* seconds, of the oldest; 0: none, or it has no age */
+    } of[LEDGER_STATES];
 };
 int ledger_ages(struct pg *c, struct ledger_ages *out, struct err *e) MUST_CHECK;
 
 /* What does not add up in the last 24 hours; both are 0 in a healthy ledger. receipts: decided ones
- * that were never announced, decisions whose members are not as many as their window's. deliveries:
- * ended ones whose outcomes are not as many as their members. Reads every member of a day. */
+ * that were never announced, decisions whose members are not as many as their window's (one by command
+ * has none: what it asks for must be as many). deliveries: those that ask for more or less than the
+ * members of their decision, ended ones whose outcomes are not as many as their members. Reads every
+ * member of a day. */
 struct ledger_balances {
     int64_t receipts, deliveries;
 };

@@ -115,23 +115,10 @@ static bool ready(struct daemon *d, char why[128])
 
 static void show(const struct ledger_ages *a)
 {
-    const struct {
-        const char *state;
-        int64_t n;
-        double age;
-    } table[] = {
-        {"receipt-undecided", a->stored, a->stored_age},
-        {"decision-without-members", a->decided_pending, a->pending_age},
-        {"delivery-open", a->deliveries_open, a->delivery_age},
-        {"task-open", a->tasks_open, a->task_age},
-        {"delivery-failed", a->deliveries_failed, 0},
-        {"task-failed", a->tasks_failed, 0},
-        {"record-rejected", a->rejected, 0},
-        {"manifest-missing", a->manifests_missing, 0},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        metric_set(&open_count, (double)table[i].n, table[i].state);
-        metric_set(&open_age, table[i].age, table[i].state);
+    for (size_t i = 0; i < LEDGER_STATES; i++) {
+        const char *name = ledger_state_name((enum ledger_state)i);
+        metric_set(&open_count, (double)a->of[i].n, name);
+        metric_set(&open_age, a->of[i].age, name);
     }
 }
 

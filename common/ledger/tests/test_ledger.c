@@ -229,9 +229,10 @@ static void test_ages_and_balances(void **state)
     struct ledger_ages a;
     struct ledger_balances b;
     ok(ledger_ages(pg, &a, &e), &e);
-    assert_int_equal(a.stored, 1);
-    assert_true(a.stored_age > 7000 && a.stored_age < 7400);
-    assert_int_equal(a.deliveries_failed, 1);
+    assert_int_equal(a.of[LEDGER_RECEIPT_UNDECIDED].n, 1);
+    assert_true(a.of[LEDGER_RECEIPT_UNDECIDED].age > 7000);
+    assert_int_equal(a.of[LEDGER_DELIVERY_FAILED].n, 1);
+    assert_int_equal(a.of[LEDGER_DELIVERY_UNREQUESTED].n, 0);
     ok(ledger_balances(pg, &b, &e), &e);
     assert_int_equal(b.receipts, 0);
     assert_int_equal(b.deliveries, 0);
@@ -262,7 +263,52 @@ static void test_a_restart_supersedes(void **state)
     ok(ledger_study(pg, &out, "1.2", &e), &e);
     CHECK({"{state}", "working"}, {"{deliveries,1,state}", "superseded"});
     ok(ledger_ages(pg, &a, &e), &e);
-    assert_int_equal(a.deliveries_failed, 0);
+    assert_int_equal(a.of[LEDGER_DELIVERY_FAILED].n, 0);
+    pg_rollback(pg);
+}
+
+/* A decision by command covers nothing, so no window tells how many it is about. */
+static void test_what_a_replay_asked_for_is_counted(void **state)
+{
+    (void)state;
+    struct err e;
+    struct ledger_ages a;
+    struct ledger_balances b;
+    ok(pg_exec(pg,
+               "BEGIN; INSERT INTO commands (command,type,study,asked_at) VALUES"
+               " ('c1','command.replay','1.2',now()-interval '3 hours');"
+               "INSERT INTO decisions (decision,kind,study,series,command,reason,left_out,"
+               "decided_at,members_at,manifest_key,held,claim,partition,\"offset\") VALUES"
+               " ('dec2','series','1.2','1.2.1','c1','command',0,now()-interval '2 hours',now(),"
+               "'m2','[]',0,0,9);"
+               "INSERT INTO members VALUES ('dec2','member',0,'r1','a',NULL),"
+               "('dec2','member',1,'r2','b',NULL);"
+               "INSERT INTO deliveries (delivery,state,decision,target,study,members,manifest_key,"
+               "asked_at) VALUES ('del4','asked','dec2','pacs','1.2',2,'m2',now()-interval '2 hours')",
+               &e),
+       &e);
+    ok(ledger_ages(pg, &a, &e), &e);
+    assert_int_equal(a.of[LEDGER_COMMAND_UNANSWERED].n, 1);
+    assert_true(a.of[LEDGER_COMMAND_UNANSWERED].age > 10000);
+    assert_int_equal(a.of[LEDGER_DELIVERY_UNREQUESTED].n, 1);
+    assert_true(a.of[LEDGER_DELIVERY_UNREQUESTED].age > 7000);
+    str_clear(&out);
+    ok(ledger_sheet(pg, &out, &e), &e);
+    CHECK({"{balanced}", "true"}, {"{states,0,state}", "receipt undecided"},
+          {"{states,1,state}", "decision without members"}, {"{states,5,count}", "1"},
+          {"{states,5,state}", "delivery unrequested"});
+    ok(pg_exec(pg, "UPDATE deliveries SET members=1 WHERE delivery='del4'", &e), &e);
+    ok(ledger_balances(pg, &b, &e), &e);
+    assert_int_equal(b.deliveries, 1);
+    ok(pg_exec(pg,
+               "UPDATE deliveries SET members=2,state='requested' WHERE delivery='del4';"
+               "UPDATE commands SET answered_at=now()",
+               &e),
+       &e);
+    ok(ledger_ages(pg, &a, &e), &e);
+    assert_int_equal(a.of[LEDGER_COMMAND_UNANSWERED].n, 0);
+    assert_int_equal(a.of[LEDGER_DELIVERY_UNREQUESTED].n, 0);
+    assert_int_equal(a.of[LEDGER_DELIVERY_OPEN].n, 1);
     pg_rollback(pg);
 }
 
@@ -278,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_ages_and_balances),
         cmocka_unit_test(test_a_restart_supersedes),
+        cmocka_unit_test(test_what_a_replay_asked_for_is_counted),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

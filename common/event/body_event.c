@@ -51,6 +51,7 @@ BODY(hold_set, "hold.set", event_note, note_rows);
 BODY(hold_released, "hold.released", event_note, note_rows);
 BODY(dismissed, "dismissed", event_note, named_rows);
 BODY(command_answered, "command.answered", event_note, answer_rows);
+BODY(command_decided, "command.decided", event_note, answer_rows);
 BODY(rule_failed, "rule.failed", event_note, named_rows);
 BODY(alarm_raised, "alarm.raised", event_note, named_rows);
 BODY(alarm_cleared, "alarm.cleared", event_note, named_rows);

@@ -54,6 +54,7 @@ static const struct type_info types[EVENT_TYPES] = {
     TYPE(EVENT_HOLD_RELEASED, "hold.released", hold_released),
     TYPE(EVENT_DISMISSED, "dismissed", dismissed),
     TYPE(EVENT_COMMAND_ANSWERED, "command.answered", command_answered),
+    TYPE(EVENT_COMMAND_DECIDED, "command.decided", command_decided, true),
     TYPE(EVENT_RULE_FAILED, "rule.failed", rule_failed),
     TYPE(EVENT_ALARM_RAISED, "alarm.raised", alarm_raised),
     TYPE(EVENT_ALARM_CLEARED, "alarm.cleared", alarm_cleared),

@@ -12,7 +12,8 @@ extern const struct row_table body_instance_stored, body_association_ended, body
     body_delivery_attempted, body_delivery_finished, body_config_current, body_config_published,
     body_record_rejected, body_service_started, body_service_stopped, body_target_tested,
     body_object_condemned, body_object_deleted, body_hold_set, body_hold_released, body_dismissed,
-    body_command_answered, body_rule_failed, body_alarm_raised, body_alarm_cleared;
+    body_command_answered, body_command_decided, body_rule_failed, body_alarm_raised,
+    body_alarm_cleared;
 
 /* Rows that several files need. ID: never absent, never empty. */
 #define ID(type, json, member)                                                                     \

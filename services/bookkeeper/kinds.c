@@ -250,14 +250,14 @@ static const char command_sql[] =
     "study=EXCLUDED.study,decisions=EXCLUDED.decisions,rules=EXCLUDED.rules,"
     "asked_at=EXCLUDED.asked_at WHERE o.type IS NULL";
 
-/* The newest answer: a command that is asked twice is answered twice. */
+/* The first answer, as of the events: one that is given again after a crash has the same id. */
 #define ANSWERED_COLUMNS "command,outcome,answered_at"
 static const char answered_sql[] =
     "INSERT INTO commands AS o (" ANSWERED_COLUMNS ") SELECT DISTINCT ON (command) command,outcome,"
-    MS("answered_at") ROWS(U3, ANSWERED_COLUMNS) "ORDER BY command,answered_at::bigint DESC"
+    MS("answered_at") ROWS(U3, ANSWERED_COLUMNS) "ORDER BY command,answered_at::bigint,ord"
     " ON CONFLICT (command) DO UPDATE SET outcome=EXCLUDED.outcome,"
     "answered_at=EXCLUDED.answered_at WHERE o.answered_at IS NULL"
-    " OR o.answered_at < EXCLUDED.answered_at";
+    " OR o.answered_at > EXCLUDED.answered_at";
 
 #define VOID_COLUMNS "topic,partition,\"offset\",type,id,claim,newest_claim,at"
 static const char void_sql[] =

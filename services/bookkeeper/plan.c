@@ -526,6 +526,7 @@ static void plan_body(struct plan *p, const struct event *ev, int64_t claim,
         plan_rejected(p, &ev->rejected, r);
         return;
     case EVENT_CONFIG_CURRENT:
+    case EVENT_COMMAND_DECIDED: /* its answer says the same */
         return;
     default:
         plan_note(p, ev, r);

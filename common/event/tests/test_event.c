@@ -125,7 +125,7 @@ static void choices_are_those_of_the_formats(void **state)
     (void)state;
     static const enum event_type choices[] = {EVENT_SERIES_DECIDED, EVENT_STUDY_DECIDED,
                                               EVENT_TASK_STARTED, EVENT_TASK_FINISHED,
-                                              EVENT_DELIVERY_FINISHED};
+                                              EVENT_DELIVERY_FINISHED, EVENT_COMMAND_DECIDED};
     int n = 0;
     for (int t = 0; t < EVENT_TYPES; t++)
         n += event_is_choice((enum event_type)t);

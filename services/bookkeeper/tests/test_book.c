@@ -443,6 +443,8 @@ static void test_holds_commands_and_deletions_reach_their_tables(void **state)
         .command = {.command = "c1", .study = "1.2", .decisions = {of, 1}, .rules = {rule, 1}}};
     struct event answer = {.type = EVENT_COMMAND_ANSWERED,
                            .note = {.command = "c1", .outcome = "done"}};
+    struct event second = {.type = EVENT_COMMAND_ANSWERED,
+                           .note = {.command = "c1", .outcome = "refused"}};
     struct event condemned = {.type = EVENT_OBJECT_CONDEMNED,
                               .note = {.name = "r1", .receipts = {pair, 2}}};
     struct event deleted = {.type = EVENT_OBJECT_DELETED,
@@ -453,6 +455,7 @@ static void test_holds_commands_and_deletions_reach_their_tables(void **state)
          9);
     struct event first = stored("r1");
     feed(INSTANCE, (struct event[]){first, replay}, NULL, 2);
+    feed(EVENT, &second, NULL, 1);
     static const struct {
         const char *sql, *want;
     } table[] = {

@@ -28,6 +28,7 @@ static const struct {
     {"command.cancel.json", {{PLAN_EVENT, 1}, {PLAN_COMMAND, 1}}},
     {"command.retry.json", {{PLAN_EVENT, 1}, {PLAN_COMMAND, 1}}},
     {"command.answered.json", {{PLAN_EVENT, 1}, {PLAN_ANSWERED, 1}}},
+    {"command.decided.json", {{PLAN_EVENT, 0}}},
     {"series.decided.json", {{PLAN_DECISION, 1}, {PLAN_TASK_ASKED, 1}, {PLAN_DELIVERY_ASKED, 1}}},
     {"study.decided.json", {{PLAN_DECISION, 1}, {PLAN_DELIVERY_ASKED, 1}}},
     {"task.requested.json", {{PLAN_TASK_REQUESTED, 1}}},

@@ -35,12 +35,15 @@ static struct coverage *coverage_add(struct decide *d)
     return c;
 }
 
-static void answered_take(struct decide *d, const char *command)
+static void answered_take(struct decide *d, const char *command, const char *outcome,
+                          const char *text)
 {
     if (!command || !*command || coverage_answered(d, command))
         return;
     struct answered *x = mem_zalloc(sizeof *x);
     x->command = mem_strdup(command);
+    x->outcome = outcome ? mem_strdup(outcome) : NULL;
+    x->text = text ? mem_strdup(text) : NULL;
     HASH_ADD_KEYPTR(hh, d->answered, x->command, strlen(x->command), x);
 }
 
@@ -86,7 +89,7 @@ static void past_take(struct decide *d, const struct event_series_decided *s, in
 void coverage_take(struct decide *d, const struct event_series_decided *s, int64_t offset)
 {
     past_take(d, s, offset);
-    answered_take(d, s->command);
+    answered_take(d, s->command, NULL, NULL);
     if (!s->study || !s->series)
         return;
     decide_key(d, slice_of(s->study), slice_of(s->series));
@@ -177,6 +180,18 @@ bool coverage_answered(struct decide *d, const char *command)
     return x;
 }
 
+const struct answered *coverage_answer(const struct decide *d, const char *command)
+{
+    struct answered *x;
+    HASH_FIND_STR(d->answered, command, x);
+    return x && x->outcome ? x : NULL;
+}
+
+void coverage_decided(struct decide *d, const struct event_note *decided)
+{
+    answered_take(d, decided->command, decided->outcome, decided->text);
+}
+
 static void free_strings(char **items, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -201,6 +216,8 @@ void coverage_free(struct decide *d)
     {
         HASH_DEL(d->answered, x);
         mem_free(x->command);
+        mem_free(x->outcome);
+        mem_free(x->text);
         mem_free(x);
     }
     struct past *p, *q;

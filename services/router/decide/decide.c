@@ -45,12 +45,16 @@ void decide_free(struct decide *d)
 
 void decide_journal(struct decide *d, const struct decide_entry *j, struct arena *a)
 {
-    if (j->type != EVENT_SERIES_DECIDED || j->is_void)
-        return;
     struct event ev;
     struct err e;
-    if (event_decode(&ev, j->value.p, j->value.n, a, &e) || !ev.decided.decision)
+    if ((j->type != EVENT_SERIES_DECIDED && j->type != EVENT_COMMAND_DECIDED) || j->is_void ||
+        event_decode(&ev, j->value.p, j->value.n, a, &e) || ev.type != j->type)
         return;
+    if (j->type == EVENT_COMMAND_DECIDED) {
+        coverage_decided(d, &ev.note);
+        replay_read_back(d, ev.id);
+        return;
+    }
     coverage_take(d, &ev.decided, j->offset);
     replay_read_back(d, ev.decided.decision);
     if (strlen(ev.decided.decision) != HASH_ID_HEX - 1)

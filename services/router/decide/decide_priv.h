@@ -79,14 +79,15 @@ struct past { /* a valid decision, by window or by command */
     bool window;
 };
 
-struct asked { /* a decision by command that was not read back yet */
+struct asked { /* a decision by command, or command.decided, that was not read back yet */
     char decision[HASH_ID_HEX];
     int64_t at; /* offset of the command */
 };
 
-struct answered { /* a command that stands in a valid decision */
+struct answered { /* a command that stands in a valid decision, or was decided without one */
     UT_hash_handle hh;
     char *command;
+    char *outcome, *text; /* NULL: by a decision */
 };
 
 struct closer { /* a window to close before a record is applied */
@@ -162,6 +163,9 @@ struct row_strings coverage_manifests(const struct decide *d, const struct windo
 /* Marks the receipts of w that stand in earlier manifests. */
 int coverage_mark(struct decide *d, struct window *w, struct err *e);
 bool coverage_answered(struct decide *d, const char *command);
+/* The answer to a command that asked for nothing; NULL: it stands in a decision, or is new. */
+const struct answered *coverage_answer(const struct decide *d, const char *command);
+void coverage_decided(struct decide *d, const struct event_note *decided);
 void coverage_free(struct decide *d);
 
 /* ---- left_out.c ---- */

@@ -47,6 +47,7 @@ struct replay {
     size_t n_groups;
     size_t bytes;
     char refused[240];
+    const struct answered *before; /* the command is read again: this was its answer */
 };
 
 /* "…" says why; nothing will be done. */
@@ -302,7 +303,8 @@ int replay_prepare(struct replay **out, struct decide *d, const struct config_sn
     r->reroute = in->type == EVENT_COMMAND_REROUTE;
     r->offset = in->offset;
     r->at = in->timestamp;
-    int rc = check_command(r);
+    r->before = coverage_answer(d, c->command);
+    int rc = r->before ? REFUSED : check_command(r);
     if (rc == OK)
         rc = choose(r, d, e);
     if (rc == OK)
@@ -551,14 +553,37 @@ static void cut(struct str *text)
     str_puts(text, "\n…");
 }
 
+/* What asks for nothing stands in the journal too: read again, when the configuration and the store may
+ * be others, the command gets the same answer and still does nothing. */
+static void conclude(struct decide *d, const struct replay *r, const char *outcome,
+                     const char *text, struct outputs *out)
+{
+    struct err e;
+    struct asked asked = {.at = r->offset};
+    const struct event_command *c = r->command;
+    ids_command_decision(asked.decision, c->command, "decided");
+    struct event ev = {.type = EVENT_COMMAND_DECIDED,
+                       .id = asked.decision,
+                       .subject = c->command,
+                       .note = {.command = c->command, .outcome = outcome, .text = text}};
+    if (outputs_event(out, "decision", d->setup.partition, c->command, &ev, d->setup.claim, &e) == 0)
+        *vec_push(&d->asked) = asked;
+    decide_answer(d, c, outcome, text, out);
+}
+
 void replay_do(struct decide *d, struct replay *r, struct outputs *out)
 {
     const struct event_command *c = r->command;
     struct str text = STR_INIT;
     const char *outcome = "done";
+    size_t decided = 0;
     struct err e;
+    if (r->before) {
+        decide_answer(d, c, r->before->outcome, r->before->text, out);
+        return;
+    }
     if (*r->refused) {
-        decide_answer(d, c, "refused", r->refused, out);
+        conclude(d, r, "refused", r->refused, out);
         return;
     }
     if (c->dry_run)
@@ -570,10 +595,15 @@ void replay_do(struct decide *d, struct replay *r, struct outputs *out)
         } else if (decide_group(d, r, g, &text, out, &e)) {
             str_puts(&text, "; not done: too much for one record");
             outcome = "failed";
+        } else {
+            decided += !c->dry_run;
         }
     }
     cut(&text);
-    decide_answer(d, c, outcome, str_cstr(&text), out);
+    if (decided || coverage_answered(d, c->command))
+        decide_answer(d, c, outcome, str_cstr(&text), out);
+    else
+        conclude(d, r, outcome, str_cstr(&text), out);
     str_free(&text);
 }
 

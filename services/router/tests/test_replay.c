@@ -307,6 +307,35 @@ static void refusals(void **state)
     assert_non_null(strstr(answer(k)->text, "cannot be read any more"));
 }
 
+/* It is read again after a crash or a restart, as long as an older window is open. */
+static void a_command_that_did_nothing_still_does_nothing_when_it_is_read_again(void **state)
+{
+    struct desk *k = *state;
+    const char *new[] = {"new"};
+    window(k, "r1", NULL, NULL);
+    const char *of[] = {decision_id(k, 0)};
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.decisions = LIST(of), .targets = LIST(new)});
+    assert_string_equal(answer(k)->text, "no target new");
+    ask(k, EVENT_COMMAND_REPLAY,
+        (struct event_command){.command = "dry", .study = "1.2", .dry_run = true});
+    char *dry = arena_strdup(k->kept, answer(k)->text);
+    add_target(&k->config, "new");
+    rule(k, "a", "True", ACTION_ROUTE, 0);
+    desk_open(k, 0);
+    desk_run(k);
+    assert_int_equal(answers(k), 4);
+    assert_string_equal(answer(k)->outcome, "done");
+    assert_string_equal(answer(k)->text, dry);
+    assert_int_equal(desk_decisions(k), 1);
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.decisions = LIST(of), .targets = LIST(new)});
+    assert_string_equal(answer(k)->outcome, "refused");
+    assert_int_equal(desk_decisions(k), 1);
+    ask(k, EVENT_COMMAND_REROUTE,
+        (struct event_command){.command = "c2", .decisions = LIST(of), .targets = LIST(new)});
+    assert_string_equal(answer(k)->outcome, "done");
+    assert_int_equal(desk_decisions(k), 2);
+}
+
 static void the_original_configuration(void **state)
 {
     struct desk *k = *state;
@@ -413,6 +442,7 @@ int main(void)
         TEST(what_comes_after_a_replay_is_late),
         TEST(windows_of_a_series_become_one),
         TEST(refusals),
+        TEST(a_command_that_did_nothing_still_does_nothing_when_it_is_read_again),
         TEST(the_original_configuration),
         TEST(tags_that_were_cut_are_not_judged),
         TEST(a_command_acts_once),

@@ -13,6 +13,7 @@
 
 struct child {
     char *labels; /* rendered: source="ct" */
+    _Atomic bool forgotten;
     _Atomic double value, sum;
     _Atomic uint64_t count, buckets[MAX_BUCKETS];
 };
@@ -93,7 +94,18 @@ static struct child *child_of(struct metric *m, const char *const *labels)
         pthread_mutex_unlock(&v->lock);
     }
     str_free(&text);
+    c->forgotten = false;
     return c;
+}
+
+void metric_forget_labels(struct metric *m, const char *const *labels)
+{
+    struct str text = STR_INIT;
+    render_labels(&text, m->labels, labels, false);
+    struct child *c = find(values_of(m), str_cstr(&text));
+    if (c)
+        c->forgotten = true;
+    str_free(&text);
 }
 
 static void atomic_add(_Atomic double *to, double v)
@@ -167,6 +179,8 @@ static void put_family(const struct metric *m, void *arg)
     }
     for (size_t i = 0; i < v->n; i++) {
         struct child *c = &v->children[i];
+        if (c->forgotten)
+            continue;
         if (m->kind == METRIC_KIND_HISTOGRAM)
             put_histogram(out, m, c);
         else

@@ -51,11 +51,14 @@ extern const double metric_seconds_stage[];
 #define metric_add(m, v, ...)     metric_add_labels(m, v, METRIC_LABELS(__VA_ARGS__))
 #define metric_set(m, v, ...)     metric_set_labels(m, v, METRIC_LABELS(__VA_ARGS__))
 #define metric_observe(m, v, ...) metric_observe_labels(m, v, METRIC_LABELS(__VA_ARGS__))
+/* Of what is no more: these values are rendered no longer, until they are set again. */
+#define metric_forget(m, ...)     metric_forget_labels(m, METRIC_LABELS(__VA_ARGS__))
 #define METRIC_LABELS(...)        ((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) 0})
 
 void metric_add_labels(struct metric *m, double v, const char *const *labels);
 void metric_set_labels(struct metric *m, double v, const char *const *labels);
 void metric_observe_labels(struct metric *m, double v, const char *const *labels);
+void metric_forget_labels(struct metric *m, const char *const *labels);
 
 /* Every linked family in Prometheus text form; any thread. */
 void metrics_render(struct str *out);

@@ -413,6 +413,27 @@ def test_a_target_that_refuses_us_for_good_is_an_alarm_until_it_takes_something(
     sink.stop()
 
 
+def test_the_alarm_of_a_target_ends_when_it_leaves_the_configuration(targets):
+    site = targets.site
+    without = json.loads((site.folder / "config.json").read_text())
+    sink = Sink(reject=(1, 1, 7)).start()
+    add_target(targets, "former", config.dicom(sink.port, attempts=1, retry=1))
+    send(site, targets.folder, "former")
+
+    def alarms():
+        return [e["type"] for e in site.query("SELECT type FROM events WHERE body->>'kind' = 'target' "
+                                              "AND body->>'name' = 'former' ORDER BY at, seq")]
+    within(20, lambda: alarms() == ["alarm.raised"], what="an alarm")
+    assert 'target="former"' in site.dispatcher.get("/metrics")[1]
+    first_delivery(site, "former", "failed")
+    site.apply(without)
+    within(20, lambda: alarms() == ["alarm.raised", "alarm.cleared"], what="the alarm is over")
+    gauges = ("talaria_target_refused", "talaria_target_up", "talaria_target_breaker_open")
+    within(20, lambda: not any(line.startswith(gauges) and "former" in line
+                               for line in site.dispatcher.get("/metrics")[1].splitlines()), what="no such series")
+    sink.stop()
+
+
 def test_the_command_line_lists_restarts_and_cancels(targets):
     site = targets.site
     sink = Sink(reject=(1, 1, 7)).start()

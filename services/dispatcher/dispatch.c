@@ -255,6 +255,16 @@ bool dispatch_refused(const struct dispatch *d, const char *target)
     return l && l->refused;
 }
 
+const char *dispatch_refusal_over(struct dispatch *d, dispatch_gone gone, void *arg)
+{
+    for (struct lane *l = d->lanes; l; l = l->hh.next)
+        if (l->refused && gone(arg, l->target)) {
+            l->refused = false;
+            return l->target;
+        }
+    return NULL;
+}
+
 /* Still open, as an attempt says: the answer did not come (status 0), or it was a refusal that may
  * pass. */
 static uint8_t still_open(uint8_t state, int64_t status)

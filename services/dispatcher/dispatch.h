@@ -87,6 +87,9 @@ int64_t dispatch_begin(struct dispatch *d, struct delivery *x);
 void dispatch_not_begun(struct dispatch *d, struct delivery *x);
 /* Did the target's newest attempt that says so find that it refuses us for good? */
 bool dispatch_refused(const struct dispatch *d, const char *target);
+/* A target that refuses us and that nobody asks any more: its refusal is forgotten. NULL: none. */
+typedef bool (*dispatch_gone)(void *arg, const char *target);
+const char *dispatch_refusal_over(struct dispatch *d, dispatch_gone gone, void *arg);
 struct delivery *dispatch_find(struct dispatch *d, const char *id);
 
 /* How an attempt went, as its thread tells it. */

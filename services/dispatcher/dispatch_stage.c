@@ -98,25 +98,29 @@ static void answer(struct part *me, const struct event_command *c, bool known)
         log_error("an answer to a command could not be made", LOG_ERR(&e));
 }
 
+static void tell_alarm(struct part *me, enum event_type type, const char *id, const char *target,
+                       const char *text)
+{
+    struct err e = {0};
+    struct event alarm = {
+        .type = type, .id = id, .note = {.kind = "target", .name = target, .text = text}};
+    if (outputs_event(&me->notes, "event", -1, NULL, &alarm, -1, &e))
+        log_error("an alarm could not be made", LOG_ERR(&e));
+}
+
 /* An alarm when a target begins to refuse us for good, and its end. Told by the records alone, so
  * one that is read again after a crash tells the same again, under the same id. */
 static void tell_refusal(struct part *me, const struct stage_record *r, const struct event *ev,
                          const char *target, bool refused)
 {
     char id[EVENT_ID];
-    struct err e = {0};
     metric_set(&target_refused, refused, target);
     if (r->offset < me->info.floor)
         return;
     snprintf(id, sizeof id, "%.100s.%lld.%s", ev->attempted.delivery,
              (long long)ev->attempted.attempt, refused ? "refused" : "accepted");
-    struct event alarm = {.type = refused ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED,
-                          .id = id,
-                          .note = {.kind = "target",
-                                   .name = target,
-                                   .text = refused ? ev->attempted.reason : NULL}};
-    if (outputs_event(&me->notes, "event", -1, NULL, &alarm, -1, &e))
-        log_error("an alarm could not be made", LOG_ERR(&e));
+    tell_alarm(me, refused ? EVENT_ALARM_RAISED : EVENT_ALARM_CLEARED, id, target,
+               refused ? ev->attempted.reason : NULL);
 }
 
 static void attempted(struct part *me, const struct stage_record *r, const struct event *ev)
@@ -198,6 +202,27 @@ static int64_t attempts_of(void *arg, const struct delivery *x)
     return strtoll(r->config->revision, NULL, 10) < x->revision ? DISPATCH_NOT_YET : 0;
 }
 
+/* Taken out of the configuration, or renamed, or paused: nobody asks it, so nothing is known of it. */
+static bool is_gone(void *arg, const char *target)
+{
+    const struct round *r = arg;
+    const struct config_target *t = config_target(r->config, target);
+    return strtoll(r->config->revision, NULL, 10) > 0 && (!t || t->paused);
+}
+
+static void end_alarms(struct part *me, struct round *r)
+{
+    const char *target;
+    char id[EVENT_ID];
+    while ((target = dispatch_refusal_over(me->core, is_gone, r))) {
+        metric_forget(&target_refused, target);
+        snprintf(id, sizeof id, "%.64s.%s.gone", target, r->config->revision);
+        tell_alarm(me, EVENT_ALARM_CLEARED, id, target,
+                   config_target(r->config, target) ? "the target is paused"
+                                                    : "the configuration has no such target any more");
+    }
+}
+
 static int take_ended(struct part *me, int64_t now, struct outputs *out, struct err *e)
 {
     struct job_result result;
@@ -240,6 +265,8 @@ static void tick(void *state, int64_t log_now, bool caught_up, struct outputs *o
         snprintf(text, sizeof text, "%d", (int)me->info.partition);
         metric_set(&open_deliveries, (double)dispatch_open(me->core), text);
         dispatch_expire(me->core, log_now, attempts_of, &r);
+        end_alarms(me, &r);
+        jobs_forget_gone(me->jobs, r.config);
     }
     hand_over(&me->notes, out);
     if (take_ended(me, log_now, out, &e) ||

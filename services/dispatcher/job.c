@@ -165,6 +165,25 @@ void jobs_hurry(struct jobs *j, const char *target)
     metric_set(&breaker_open, 0, target);
 }
 
+void jobs_forget_gone(struct jobs *j, const struct config_snapshot *c)
+{
+    struct known_target *t, *next;
+    if (strtoll(c->revision, NULL, 10) <= 0)
+        return; /* none was read yet */
+    pthread_mutex_lock(&j->lock);
+    HASH_ITER(hh, j->targets, t, next)
+    {
+        if (config_target(c, t->name))
+            continue;
+        metric_forget(&target_up, t->name);
+        metric_forget(&breaker_open, t->name);
+        HASH_DEL(j->targets, t);
+        mem_free(t->name);
+        mem_free(t);
+    }
+    pthread_mutex_unlock(&j->lock);
+}
+
 /* Caller holds the lock. */
 static void stop_job(struct job *x)
 {

@@ -26,6 +26,8 @@ int jobs_start(struct jobs *j, const struct stage_partition *p, const struct del
 
 /* A person asks again: the target's breaker is closed. */
 void jobs_hurry(struct jobs *j, const char *target);
+/* What the configuration has no more: neither breaker nor metrics of it are kept. */
+void jobs_forget_gone(struct jobs *j, const struct config_snapshot *c);
 /* The delivery was cancelled: its attempt, if one is under way, ends soon. */
 void jobs_cancel(struct jobs *j, int32_t partition, const char *delivery);
 

@@ -42,6 +42,27 @@ static void families_render_as_prometheus_text(void **state)
     str_free(&s);
 }
 
+METRIC_GAUGE(passing, "test_passing", "Of things that pass.", "thing");
+
+static void what_is_forgotten_is_not_rendered_until_it_is_set_again(void **state)
+{
+    (void)state;
+    struct str s = STR_INIT;
+    metric_set(&passing, 1, "a");
+    metric_set(&passing, 2, "b");
+    metric_forget(&passing, "a");
+    metric_forget(&passing, "never seen");
+    metrics_render(&s);
+    assert_null(strstr(s.data, "thing=\"a\""));
+    assert_null(strstr(s.data, "never"));
+    assert_has(s.data, "test_passing{thing=\"b\"} 2\n");
+    metric_set(&passing, 3, "a");
+    str_clear(&s);
+    metrics_render(&s);
+    assert_has(s.data, "test_passing{thing=\"a\"} 3\n");
+    str_free(&s);
+}
+
 static void the_65th_label_value_is_other(void **state)
 {
     (void)state;
@@ -62,6 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_render_as_prometheus_text),
+        cmocka_unit_test(what_is_forgotten_is_not_rendered_until_it_is_set_again),
         cmocka_unit_test(the_65th_label_value_is_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

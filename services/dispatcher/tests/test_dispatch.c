@@ -180,6 +180,27 @@ static void a_target_refuses_for_good_until_an_attempt_goes_well(void **state)
     finish(&l);
 }
 
+static bool is_named(void *arg, const char *target)
+{
+    return strcmp(arg, target) == 0;
+}
+
+static void a_refusal_is_over_when_the_target_is_gone(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    l.attempts = 9;
+    request(&l, "a1", "pacs", 1, PRIORITY_NORMAL);
+    refused_once(&l, "rejected", true);
+    assert_null(dispatch_refusal_over(l.core, is_named, "other"));
+    assert_string_equal(dispatch_refusal_over(l.core, is_named, "pacs"), "pacs");
+    assert_null(dispatch_refusal_over(l.core, is_named, "pacs"));
+    assert_false(dispatch_refused(l.core, "pacs"));
+    refused_once(&l, "rejected", true); /* it is back, and refuses as before */
+    assert_true(dispatch_refused(l.core, "pacs"));
+    finish(&l);
+}
+
 static void a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest(void **state)
 {
     (void)state;
@@ -566,6 +587,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_members_delivered_ends_it),
         cmocka_unit_test(a_target_refuses_for_good_until_an_attempt_goes_well),
+        cmocka_unit_test(a_refusal_is_over_when_the_target_is_gone),
         cmocka_unit_test(a_retry_sends_only_what_is_open_and_the_last_attempt_fails_the_rest),
         cmocka_unit_test(a_repeated_request_of_an_ended_delivery_is_ignored),
         cmocka_unit_test(what_lies_before_the_floor_causes_nothing),

@@ -20,14 +20,16 @@ fi
 # log.flush: every record is on disk before it is acknowledged, also those of topics that are not ours (a group's
 # committed offsets); `instance` says otherwise for itself.
 # log.*.ms: short checks, so that a test sees retention work. Topics bring their own policies.
+# TALARIA_KAFKA_SIDE=PORT:ADVERTISED: a second listener, whose clients are sent to another port: a test puts a proxy there.
+side=${TALARIA_KAFKA_SIDE:-}
 cat >"$dir/server.properties" <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller${side:+,SIDE://127.0.0.1:${side%:*}}
+advertised.listeners=PLAINTEXT://127.0.0.1:$port${side:+,SIDE://127.0.0.1:${side#*:}}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SIDE:PLAINTEXT
 log.dirs=$dir/data
 auto.create.topics.enable=false
 num.partitions=1

@@ -12,6 +12,7 @@ from kit.ports import free_port
 from kit.powercut import unmount_below
 from kit.process import Process
 from kit.wait import within
+from kit.wire import Wire
 
 
 class Kafka:
@@ -20,9 +21,12 @@ class Kafka:
         self.folder = folder
         self.port, self.controller = free_port(), free_port()
         self.brokers = f"127.0.0.1:{self.port}"
+        # for whoever comes by a wire that a test can cut: wire() stands between the two ports
+        self.side, self.side_door = free_port(), free_port()
         self.process = Process("kafka", [LOCAL / "kafka.sh", (disk or folder) / "kafka", self.port,
                                          self.controller], folder,
-                               env={"TALARIA_KAFKA_QUICK": "1"})
+                               env={"TALARIA_KAFKA_QUICK": "1",
+                                    "TALARIA_KAFKA_SIDE": f"{self.side}:{self.side_door}"})
 
     def start(self):
         seen = self.process.log().count("Kafka Server started")
@@ -30,6 +34,10 @@ class Kafka:
         within(60, lambda: self.process.log().count("Kafka Server started") > seen,
                what="Kafka started")
         return self
+
+    def wire(self):
+        """A way to this broker that can be cut, for services whose brokers are its address."""
+        return Wire(self.side, self.side_door)
 
     def produce(self, topic, key, *values, **headers):
         """Records as no service of ours would write them (through librdkafka, which every machine with the

@@ -13,7 +13,7 @@
 
 struct metadata {
     int64_t v, claim, own, crashes, at, hand, suspect, hits;
-    const char *open, *mark, *save;
+    const char *open, *mark, *hand_mark, *suspect_mark, *save;
     struct row_strings skips;
     bool alarm;
 };
@@ -28,7 +28,9 @@ static const struct row rows[] = {
     {"at", ROW_INT, AT(at), 0, "-1", .min = -1, .max = INT64_MAX},
     {"mark", ROW_STRING, AT(mark), 0, NULL, 16, 16},
     {"hand", ROW_INT, AT(hand), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"handMark", ROW_STRING, AT(hand_mark), 0, NULL, 1, 4},
     {"suspect", ROW_INT, AT(suspect), 0, "-1", .min = -1, .max = INT64_MAX},
+    {"suspectMark", ROW_STRING, AT(suspect_mark), 0, NULL, 1, 4},
     {"hits", ROW_INT, AT(hits), .max = INT32_MAX},
     {"skips", ROW_STRINGS, AT(skips), .max = CAREFUL_SKIPS},
     {"alarm", ROW_BOOL, AT(alarm)},
@@ -40,15 +42,25 @@ static const struct row_table table = {"commit metadata", sizeof(struct metadata
 void careful_init(struct careful *c)
 {
     memset(c, 0, sizeof *c);
-    c->claim = c->own = c->at = c->hand = c->suspect = -1;
+    c->claim = c->own = c->at = c->hand.offset = c->suspect.offset = -1;
 }
 
+static uint16_t hex(const char *text)
+{
+    return text ? (uint16_t)strtoul(text, NULL, 16) : 0;
+}
+
+/* "12:ab": offset and mark; an older version wrote the offset alone. */
 static void take_skips(struct careful *c, const struct row_strings *skips)
 {
     for (size_t i = 0; i < skips->n; i++) {
+        char number[24];
         int64_t offset;
-        if (str_int64(&offset, skips->items[i], 0, INT64_MAX) == 0)
-            c->skips[c->n_skips++] = offset;
+        size_t n = strcspn(skips->items[i], ":");
+        snprintf(number, sizeof number, "%.*s", (int)(n < sizeof number ? n : 0), skips->items[i]);
+        if (str_int64(&offset, number, 0, INT64_MAX) == 0)
+            c->skips[c->n_skips++] = (struct careful_place){
+                offset, skips->items[i][n] ? hex(skips->items[i] + n + 1) : 0};
     }
 }
 
@@ -64,8 +76,8 @@ int careful_decode(struct careful *c, char **save, const char *text, struct err 
         c->own = m.own;
         c->crashes = m.crashes;
         c->at = m.at;
-        c->hand = m.hand;
-        c->suspect = m.suspect;
+        c->hand = (struct careful_place){m.hand, hex(m.hand_mark)};
+        c->suspect = (struct careful_place){m.suspect, hex(m.suspect_mark)};
         c->hits = m.hits;
         c->alarm = m.alarm;
         str_copy(c->open, sizeof c->open, m.open ? m.open : "");
@@ -79,13 +91,16 @@ int careful_decode(struct careful *c, char **save, const char *text, struct err 
 
 void careful_encode(struct str *out, const struct careful *c, const char *save)
 {
-    char texts[CAREFUL_SKIPS][24], mark[24];
+    char texts[CAREFUL_SKIPS][36], mark[24], hand_mark[12], suspect_mark[12];
     const char *skips[CAREFUL_SKIPS];
     for (size_t i = 0; i < c->n_skips; i++) {
-        snprintf(texts[i], sizeof texts[i], "%" PRId64, c->skips[i]);
+        snprintf(texts[i], sizeof texts[i], "%" PRId64 ":%" PRIx16, c->skips[i].offset,
+                 c->skips[i].mark);
         skips[i] = texts[i];
     }
     snprintf(mark, sizeof mark, "%016" PRIx64, c->mark);
+    snprintf(hand_mark, sizeof hand_mark, "%" PRIx16, c->hand.mark);
+    snprintf(suspect_mark, sizeof suspect_mark, "%" PRIx16, c->suspect.mark);
     const struct metadata m = {.v = 1,
                                .claim = c->claim,
                                .own = c->own,
@@ -93,8 +108,10 @@ void careful_encode(struct str *out, const struct careful *c, const char *save)
                                .crashes = c->crashes,
                                .at = c->at,
                                .mark = mark,
-                               .hand = c->hand,
-                               .suspect = c->suspect,
+                               .hand = c->hand.offset,
+                               .hand_mark = c->hand.offset >= 0 ? hand_mark : NULL,
+                               .suspect = c->suspect.offset,
+                               .suspect_mark = c->suspect.offset >= 0 ? suspect_mark : NULL,
                                .hits = c->hits,
                                .skips = {skips, c->n_skips},
                                .alarm = c->alarm,
@@ -105,9 +122,16 @@ void careful_encode(struct str *out, const struct careful *c, const char *save)
 
 /* ---- careful mode ---- */
 
+static const struct careful_place none = {-1, 0};
+
+static bool same(struct careful_place a, struct careful_place b)
+{
+    return a.offset == b.offset && (a.mark == b.mark || a.mark == 0 || b.mark == 0);
+}
+
 static void forget_suspect(struct careful *c)
 {
-    c->suspect = -1;
+    c->suspect = none;
     c->hits = 0;
 }
 
@@ -115,14 +139,14 @@ void careful_open(struct careful *c, const char *me)
 {
     if (*c->open && strcmp(c->open, me) != 0) {
         c->crashes++;
-        if (c->hand >= 0 && c->hand == c->suspect)
+        if (c->hand.offset >= 0 && same(c->hand, c->suspect))
             c->hits++;
-        else if (c->hand >= 0) {
+        else if (c->hand.offset >= 0) {
             c->suspect = c->hand;
             c->hits = 1;
         }
     }
-    c->hand = -1;
+    c->hand = none;
     str_copy(c->open, sizeof c->open, me);
 }
 
@@ -135,7 +159,7 @@ void careful_close(struct careful *c)
 void careful_calm(struct careful *c)
 {
     c->crashes = 0;
-    c->hand = -1;
+    c->hand = none;
     forget_suspect(c);
 }
 
@@ -144,46 +168,46 @@ bool careful_is(const struct careful *c)
     return c->crashes >= CAREFUL_CRASHES;
 }
 
-enum careful_what careful_record(const struct careful *c, int64_t offset)
+enum careful_what careful_record(const struct careful *c, struct careful_place p)
 {
     for (size_t i = 0; i < c->n_skips; i++)
-        if (c->skips[i] == offset)
+        if (same(c->skips[i], p))
             return CAREFUL_PASS;
-    return offset == c->suspect && c->hits >= CAREFUL_HITS ? CAREFUL_POISON : CAREFUL_WORK;
+    return same(c->suspect, p) && c->hits >= CAREFUL_HITS ? CAREFUL_POISON : CAREFUL_WORK;
 }
 
-void careful_take(struct careful *c, int64_t offset)
+void careful_take(struct careful *c, struct careful_place p)
 {
-    c->hand = offset;
+    c->hand = p;
 }
 
 void careful_put(struct careful *c)
 {
-    c->hand = -1;
+    c->hand = none;
 }
 
 void careful_done(struct careful *c, int64_t offset)
 {
-    c->hand = -1;
-    if (offset == c->suspect)
+    c->hand = none;
+    if (offset == c->suspect.offset)
         forget_suspect(c);
 }
 
-void careful_skip(struct careful *c, int64_t offset)
+void careful_skip(struct careful *c, struct careful_place p)
 {
     if (c->n_skips == CAREFUL_SKIPS) {
         c->n_skips--;
         memmove(c->skips, c->skips + 1, c->n_skips * sizeof c->skips[0]);
     }
-    c->skips[c->n_skips++] = offset;
-    careful_done(c, offset);
+    c->skips[c->n_skips++] = p;
+    careful_done(c, p.offset);
 }
 
 void careful_floor(struct careful *c, int64_t floor)
 {
     size_t kept = 0;
     for (size_t i = 0; i < c->n_skips; i++)
-        if (c->skips[i] >= floor)
+        if (c->skips[i].offset >= floor)
             c->skips[kept++] = c->skips[i];
     c->n_skips = kept;
 }
@@ -191,8 +215,8 @@ void careful_floor(struct careful *c, int64_t floor)
 int64_t careful_until(const struct careful *c, int64_t floor, int64_t end)
 {
     int64_t known = c->at + 1 > floor ? c->at + 1 : floor;
-    if (c->suspect + 1 > known)
-        known = c->suspect + 1;
+    if (c->suspect.offset + 1 > known)
+        known = c->suspect.offset + 1;
     return end - known < CAREFUL_AHEAD ? end : known + CAREFUL_AHEAD;
 }
 
@@ -222,4 +246,10 @@ uint64_t careful_mark(int64_t timestamp, struct slice value)
     if (id.p)
         return mix(hash, id.p, id.n);
     return value.p ? mix(hash, value.p, value.n) : hash;
+}
+
+struct careful_place careful_place(int64_t offset, int64_t timestamp, struct slice value)
+{
+    uint16_t part = (uint16_t)careful_mark(timestamp, value);
+    return (struct careful_place){offset, part ? part : 1};
 }

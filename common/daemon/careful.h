@@ -21,6 +21,13 @@
 #define CAREFUL_AHEAD   5000 /* how far beyond the last known place a crash may have been */
 #define CAREFUL_NAME    40
 
+/* A record: where it stands, and its mark (a part of careful_mark; 0: not known, from an older version),
+ * since a log that lost its tail may hold another one there. */
+struct careful_place {
+    int64_t offset; /* -1: none */
+    uint16_t mark;
+};
+
 struct careful {
     int64_t claim;           /* newest one of the input at the floor; -1 unknown */
     int64_t own;             /* newest claim of the own journal; -1 */
@@ -28,9 +35,9 @@ struct careful {
     int64_t crashes;         /* in a row */
     int64_t at;              /* last record that was handled; -1 none */
     uint64_t mark;           /* what stands there */
-    int64_t hand;            /* offset in hand; -1 */
-    int64_t suspect, hits;   /* the record that was in hand at a crash, and at how many */
-    int64_t skips[CAREFUL_SKIPS];
+    struct careful_place hand, suspect; /* in hand now; in hand at a crash */
+    int64_t hits;                       /* at how many crashes the suspect was */
+    struct careful_place skips[CAREFUL_SKIPS];
     size_t n_skips;
     bool alarm; /* it is known that the partition stays closed */
 };
@@ -49,12 +56,12 @@ void careful_close(struct careful *c);
 bool careful_is(const struct careful *c);
 enum careful_what { CAREFUL_WORK, CAREFUL_PASS, CAREFUL_POISON };
 /* What is done with the record at this offset: worked, passed by (it is in dlq), or put to dlq. */
-enum careful_what careful_record(const struct careful *c, int64_t offset);
-void careful_take(struct careful *c, int64_t offset); /* in hand */
-void careful_put(struct careful *c);                  /* untouched: it has to wait */
-void careful_done(struct careful *c, int64_t offset); /* survived */
+enum careful_what careful_record(const struct careful *c, struct careful_place p);
+void careful_take(struct careful *c, struct careful_place p); /* in hand */
+void careful_put(struct careful *c);                          /* untouched: it has to wait */
+void careful_done(struct careful *c, int64_t offset);         /* survived */
 /* Into the skip list. If it is full the oldest goes, to be found out again after the next crash. */
-void careful_skip(struct careful *c, int64_t offset);
+void careful_skip(struct careful *c, struct careful_place p);
 /* What lies before the floor is forgotten. */
 void careful_floor(struct careful *c, int64_t floor);
 /* Where the place of the crashes is surely passed, in a log that ends at end. */
@@ -64,6 +71,7 @@ void careful_calm(struct careful *c);
 
 /* What is remembered of a record: a hash of its id (without one: of its bytes) and its log time. */
 uint64_t careful_mark(int64_t timestamp, struct slice value);
+struct careful_place careful_place(int64_t offset, int64_t timestamp, struct slice value);
 /* The id in an envelope; p NULL: none. */
 struct slice careful_id(struct slice value);
 

@@ -30,6 +30,11 @@ static int closed(struct runner *r, struct slot *s, const struct err *e)
     return -1;
 }
 
+static struct careful_place place(const struct kafka_record *k)
+{
+    return careful_place(k->offset, k->timestamp, k->value);
+}
+
 /* dlq first, then the skip list: a crash between the two repeats both. */
 static int reject(struct runner *r, struct slot *s, size_t input, const struct kafka_record *k)
 {
@@ -43,7 +48,7 @@ static int reject(struct runner *r, struct slot *s, size_t input, const struct k
         log_error("rejected record cannot be described", LOG_ERR(&e));
     if (runner_settle(r))
         return -1;
-    careful_skip(c, k->offset);
+    careful_skip(c, place(k));
     metric_add(&poisoned, 1, r->stage->name);
     if (slot_commit(r, s, &e))
         return closed(r, s, &e);
@@ -54,7 +59,7 @@ int careful_before(struct runner *r, struct slot *s, size_t input, const struct 
 {
     struct careful *c = &s->in[input].careful;
     struct err e = {0};
-    switch (careful_record(c, k->offset)) {
+    switch (careful_record(c, place(k))) {
     case CAREFUL_PASS:
         return passed_by(r, s, input, k);
     case CAREFUL_POISON:
@@ -64,7 +69,7 @@ int careful_before(struct runner *r, struct slot *s, size_t input, const struct 
     }
     if (!careful_is(c))
         return 1;
-    careful_take(c, k->offset);
+    careful_take(c, place(k));
     watchdog_beat(r->beat);
     /* all of them: what another partition had in hand is through */
     return slots_commit(r, &e) ? closed(r, s, &e) : 1;

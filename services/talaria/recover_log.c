@@ -121,7 +121,7 @@ static void take_commit(struct recover *r, struct recover_topic *t, const char *
     if (!*p->metadata || careful_decode(&c, &save, p->metadata, &e))
         return; /* not a stage of ours: the offset is all that it names */
     recover_named(t, p->partition, c.at);
-    recover_named(t, p->partition, c.hand);
+    recover_named(t, p->partition, c.hand.offset);
     if (journal)
         recover_named(journal, p->partition, c.own);
     mem_free(save);

@@ -239,12 +239,20 @@ static void owner_passed(struct owner *o, const struct sim_record *r)
     }
 }
 
+static struct careful_place place(const struct sim_record *r)
+{
+    return careful_place(r->offset, r->timestamp, str_slice(&r->value));
+}
+
 /* In hand before it is touched. */
 static void owner_takes_in_hand(struct sim *s, int n, const struct sim_record *r)
 {
     struct owner *o = &s->owners[n];
     int64_t floor = decide_floor(o->decide, r->offset);
-    careful_take(&o->careful, s->fault == SIM_FAULT_POISON_FLOOR ? floor : r->offset);
+    struct careful_place hand = place(r);
+    if (s->fault == SIM_FAULT_POISON_FLOOR)
+        hand = (struct careful_place){floor, 0};
+    careful_take(&o->careful, hand);
     o->hand = o->exposed = r->offset;
     if (!owner_commit(s, n))
         owner_close(o);
@@ -260,7 +268,7 @@ static void owner_rejects(struct sim *s, int n, const struct sim_record *r,
         return;
     }
     check_poisoned(s, r);
-    careful_skip(&o->careful, r->offset);
+    careful_skip(&o->careful, place(r));
     decide_leave_out(o->decide, in);
     owner_passed(o, r);
     if (!owner_commit(s, n))
@@ -309,7 +317,7 @@ static void owner_input_step(struct sim *s, int n)
     int64_t at = s->fault == SIM_FAULT_CLOCK ? s->world.now : r->timestamp;
     const struct decide_input in = {
         r->offset, at, r->type, slice_of(r->study), slice_of(r->series), str_slice(&r->value)};
-    switch (careful_record(&o->careful, r->offset)) {
+    switch (careful_record(&o->careful, place(r))) {
     case CAREFUL_PASS:
         decide_leave_out(o->decide, &in);
         owner_passed(o, r);

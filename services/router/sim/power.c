@@ -93,8 +93,8 @@ static void pad(struct sim *s)
         named = s->committed - 1;
     if (s->meta.at > named)
         named = s->meta.at;
-    if (s->meta.hand > named)
-        named = s->meta.hand;
+    if (s->meta.hand.offset > named)
+        named = s->meta.hand.offset;
     struct event ev = {.type = EVENT_PADDING, .claim = {.owner = "talaria"}};
     do {
         last = world_produce(&s->world, SIM_INSTANCE, &ev, -1)->offset;

@@ -47,7 +47,7 @@ unit-%:
 	@common/build/run-units.sh $(filter $(B)/tests/$*/%,$(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS))
 
 scenarios: ## scenario tests; a part: ONLY=test_receiver.py K=expression
-	@$(PYTEST) $(if $(ONLY)$(K),,-n $(WORKERS) --dist loadfile) integration-tests/scenarios/$(ONLY) \
+	@$(PYTEST) $(if $(ONLY)$(K),,-n $(WORKERS) --dist loadgroup) integration-tests/scenarios/$(ONLY) \
 	    $(if $(K),-k "$(K)")
 
 # The long form, part by part (integration-tests/long/README.md); each closes with a line and exits with 0 or 1.

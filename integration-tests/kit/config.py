@@ -23,10 +23,13 @@ def rule(expression, *targets, **keys):
     return {"rule": expression, **({"targets": list(targets)} if targets else {}), **keys}
 
 
-def document(targets=None, rules=None, sources=None, quiet=1, **defaults):
-    """rules: {name: rule()}; none: everything goes to every target."""
+def document(targets=None, rules=None, sources=None, quiet=None, **defaults):
+    """rules: {name: rule()}; none: everything goes to every target. Without a word about sources and the quiet time, a
+    series is decided a second after the end of its association, however slowly this machine takes the images."""
     targets = targets or {}
+    if sources is None and quiet is None:
+        sources = {"any": {"completion": "open-association"}}
     if rules is None:
         rules = {"everything": rule("True", *targets)}
-    return {"defaults": {"quietSeconds": quiet, **defaults}, "sources": sources or {}, "targets": targets,
+    return {"defaults": {"quietSeconds": quiet or 1, **defaults}, "sources": sources or {}, "targets": targets,
             "rules": rules}

@@ -15,6 +15,13 @@ from kit.wait import within
 from kit.wire import Wire
 
 
+def partition_of(key, partitions=2):
+    """Where a record with this key lies."""
+    key = key.encode()
+    return ctypes.CDLL("librdkafka.so.1").rd_kafka_msg_partitioner_murmur2(
+        None, key, ctypes.c_size_t(len(key)), ctypes.c_int32(partitions), None, None)
+
+
 class Kafka:
     def __init__(self, folder, disk=None):
         """disk: where its data lie, if not in the folder as well."""

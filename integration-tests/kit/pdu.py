@@ -2,6 +2,8 @@
 import socket
 import struct
 
+from kit.wait import patient
+
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, DATA, RELEASE_RQ, RELEASE_RP, ABORT = 1, 2, 3, 4, 5, 6, 7
 APPLICATION = "1.2.840.10008.3.1.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -114,13 +116,13 @@ class Closed(Exception):
 class Connection:
     """A socket that speaks PDUs. Every wait has a limit."""
 
-    def __init__(self, sock, timeout=10):
+    def __init__(self, sock, timeout=patient(10)):
         self.socket = sock
         sock.settimeout(timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
-    def to(cls, port, host="127.0.0.1", timeout=10):
+    def to(cls, port, host="127.0.0.1", timeout=patient(10)):
         return cls(socket.create_connection((host, port), timeout), timeout)
 
     def send(self, data):

@@ -3,8 +3,8 @@ of a parallel session has a range of its own."""
 import os
 import socket
 
-SPAN = 3000
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+SPAN = 1500
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
 _first = 20000 + SPAN * _worker
 _next = os.getpid() * 37 % SPAN
 

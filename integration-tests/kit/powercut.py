@@ -13,7 +13,7 @@ import threading
 from kit import study
 from kit.compare import identities
 from kit.senders import send_until_acknowledged
-from kit.wait import TimedOut, within
+from kit.wait import TimedOut, patient, within
 
 FS_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 NOLOGFLUSH = 2
@@ -204,7 +204,7 @@ def ride(machine, sink, folder, seeds, place=None, hit=1, after=None):
     load = Load(site, folder, seeds).start()
     if stopped:
         with contextlib.suppress(TimedOut):  # not passed so often: a cut at rest
-            within(8, stopped.halted)
+            within(8, stopped.halted, patience=1)
     else:
         load.has(after)
     machine.cut()
@@ -252,7 +252,7 @@ class Load:
     def end(self):
         """Waits until everything is answered."""
         for thread in self.threads:
-            thread.join(120)
+            thread.join(patient(120))
         assert not self.errors and len(self.sends) == len(self.seeds), self.errors
 
     def delivered(self, sink, seconds=60):

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from kit.wait import within
+from kit.wait import patient, within
 
 # What a test's processes get of the environment; everything else of theirs is said explicitly.
 KEPT = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "TMPDIR", "TALARIA_CACHE")}
@@ -48,7 +48,7 @@ class Process:
         return self.popen is not None and self.popen.poll() is None
 
     def wait(self, seconds=10):
-        code = self.popen.wait(seconds)
+        code = self.popen.wait(patient(seconds))
         self.codes.append(code)
         self.asked = False
         return code
@@ -77,7 +77,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.signal(signal.SIGABRT)  # where does it hang? the log of ASan says it
             self.wait(10)
-            raise AssertionError(f"{self.name} did not stop within {seconds} s of TERM\n{self.tail()}")
+            raise AssertionError(f"{self.name} did not stop within {patient(seconds)} s of TERM\n{self.tail()}")
 
     def kill(self):
         """kill -9, the tested event."""
@@ -106,7 +106,7 @@ class Process:
         try:
             return self.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} still runs after {seconds} s\n{self.tail()}")
+            raise AssertionError(f"{self.name} still runs after {patient(seconds)} s\n{self.tail()}")
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -162,7 +162,7 @@ class Service(Process):
     def get(self, path, timeout=5):
         """(status, text) of the admin port."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin()}{path}", timeout=timeout) as r:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin()}{path}", timeout=patient(timeout)) as r:
                 return r.status, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()

@@ -6,7 +6,7 @@ from pydicom.filewriter import write_dataset
 
 from kit import pdu
 from kit.compare import split
-from kit.wait import within
+from kit.wait import patient, within
 
 
 class Sent:
@@ -22,7 +22,7 @@ class Sent:
 
 def _run(argv, timeout):
     done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout, check=False)
+                          stderr=subprocess.STDOUT, timeout=patient(timeout), check=False)
     return Sent(done.returncode, done.stdout.decode(errors="replace"))
 
 
@@ -71,7 +71,7 @@ class Instance:
 class Exact:
     """One association over which files go as they are: any SOP class, any syntax, no change."""
 
-    def __init__(self, port, instances, calling="MODALITY", called="TALARIA", timeout=30):
+    def __init__(self, port, instances, calling="MODALITY", called="TALARIA", timeout=patient(30)):
         self.kinds = sorted({(i.sop_class, i.syntax) for i in instances})
         self.sender = pdu.Sender.to(port, timeout=timeout)
         accepted = self.sender.associate([(c, [s]) for c, s in self.kinds], calling=calling, called=called)

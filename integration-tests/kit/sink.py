@@ -217,7 +217,7 @@ class Scripted(pdu.Connection):
         with self.lock:
             self.held.append(message)
             n = len(self.held)
-        threading.Timer(0.3, self._let_go, (n,)).start()
+        threading.Timer(1, self._let_go, (n,)).start()
         return n
 
     def _let_go(self, n):

@@ -14,7 +14,7 @@ from kit.paths import BIN
 from kit.ports import free_port
 from kit.process import KEPT, SANITIZERS, TERM_CODES, Process, Service
 from kit.sink import Sink
-from kit.wait import within
+from kit.wait import patient, within
 
 ALL = ("receiver", "router", "dispatcher", "bookkeeper", "gateway")
 
@@ -104,7 +104,7 @@ class Site:
     def cli(self, *arguments, check=True, timeout=60):
         """The command line; its output."""
         done = subprocess.run([str(BIN / "talaria"), *map(str, arguments)], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=patient(timeout), check=False,
                               env={**KEPT, **SANITIZERS, "TALARIA_GATEWAY": f"http://127.0.0.1:{self.web}"})
         text = done.stdout.decode(errors="replace")
         assert not check or done.returncode == 0, f"talaria {arguments}: {done.returncode}\n{text}"
@@ -117,7 +117,7 @@ class Site:
         request = urllib.request.Request(f"http://127.0.0.1:{self.web}/api/v1{path}", data, method=method,
                                          headers={"Content-Type": "application/json", **(headers or {})})
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as r:
+            with urllib.request.urlopen(request, timeout=patient(timeout)) as r:
                 status, text = r.status, r.read()
         except urllib.error.HTTPError as e:
             status, text = e.code, e.read()
@@ -183,6 +183,12 @@ class Site:
             if sum(ended) != d["members"]:
                 out.append(f"delivery to {d['target']} ({d['state']}): asked {d['members']}, ended {ended}")
         return out
+
+    def pause_in(self, study):
+        """The longest time, in seconds of the log, in which nothing of the study came: what a series is held to be
+        whole by."""
+        return float(self.value("SELECT coalesce(max(extract(epoch FROM pause)), 0) FROM (SELECT stored_at - lag(stored_at) "
+                                "OVER (ORDER BY stored_at) AS pause FROM receipts WHERE study = %s) x", study))
 
     def imbalances(self):
         """What does not add up in the whole ledger, as sentences. What is still open counts as open."""

@@ -318,7 +318,7 @@ def test_torn_expired_and_strange_objects_are_shown_and_neither_announced_nor_de
     site.settled(uid, 1)
     whole, = objects(site)
 
-    def copy(receipt, size=None, age=60):
+    def copy(receipt, size=None, age=600):
         to = whole.with_name(re.sub(r"[0-9a-f]{16}\.dcm$", f"{receipt:016x}.dcm", whole.name))
         shutil.copyfile(whole, to)
         if size is not None:
@@ -330,9 +330,9 @@ def test_torn_expired_and_strange_objects_are_shown_and_neither_announced_nor_de
             copy(5, age=20 * 86400)]
     strange = whole.with_name("notes.txt")
     strange.write_text("what is this?")
-    os.utime(strange, (time.time() - 60,) * 2)
+    os.utime(strange, (time.time() - 600,) * 2)
     young = copy(6, size=10, age=0)
-    service = cleaner(site, reconcileSeconds=1, orphanSeconds=30, batch=2).ready()
+    service = cleaner(site, reconcileSeconds=1, orphanSeconds=300, batch=2).ready()
     gone_one = within(30, lambda: not whole.exists(), what="what was settled is deleted")
     shown = {"torn": 4, "expired": 1, "strange": 1}
     within(20, lambda: {k: service.metric("talaria_cleaner_orphans", kind=k) for k in shown} == shown,

@@ -84,7 +84,7 @@ def test_workers_that_come_and_go_all_the_time_decide_and_deliver_everything_onc
 
 def test_of_two_instances_with_one_uid_both_are_kept_and_the_newest_is_delivered(site, tmp_folder):
     sink = site.sink()
-    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=2))
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=4))
     first = Instance(study.study(tmp_folder / "1", seed=5, slices=1, ImageComments="first")[0])
     second = Instance(study.study(tmp_folder / "2", seed=5, slices=1, ImageComments="second")[0])
     assert first.sop == second.sop and first.dataset != second.dataset

@@ -100,7 +100,7 @@ def test_an_object_that_shows_late_is_delivered_and_one_that_is_missing_fails_al
     def document(paused):
         return config.document({"pacs": config.dicom(sink.port, paused=paused),
                                 "archive": {**config.folder(folder), "paused": paused}})
-    site.up(document(True), dispatcher={"missingSeconds": 6})
+    site.up(document(True), dispatcher={"missingSeconds": 10})
     paths = study.study(tmp_folder / "sent", seed=5, slices=4)
     assert send_exactly(site.dicom, paths) == [0] * 4
     uid = study.uid(5, "study")

@@ -13,6 +13,8 @@ from conftest import make_site
 from kit import compare, pdu, study
 from kit.wait import within
 
+pytestmark = pytest.mark.xdist_group("hostile")  # they share a site
+
 CT = study.CT
 ABORTED, CLOSED, RELEASED = "aborted", "closed", "released"
 CANNOT_UNDERSTAND, UNRECOGNISED = 0xC000, 0x0211

@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 
+from kit.wait import patient
 from long.kills import Duress
 from long.oracle import Books
 
@@ -16,7 +17,7 @@ def duress(own_site):
 
 
 def test_whatever_is_killed_under_load_what_was_acknowledged_is_where_the_rules_say(duress):
-    books = duress.round(5, seconds=30)
+    books = duress.round(5, seconds=patient(30))
     assert books.problems == []
     assert duress.faults.kills() >= 5
     assert books.counts["acknowledged"] > 20 and books.counts["owed"] > 20 and books.counts["lost"] == 0

@@ -6,7 +6,7 @@ import pytest
 
 from kit import compare, config, pdu, study
 from kit.senders import Exact, Instance, send_exactly, send_until_acknowledged
-from kit.wait import passed, within
+from kit.wait import passed, patient, within
 
 QUIET = 3
 
@@ -25,7 +25,7 @@ def test_a_broker_that_is_away_when_a_series_is_due_splits_it_not(own_site, own_
     own_kafka.process.freeze()
     began = time.monotonic()
     assert [association.store(i) for i in instances[2:4]] == [0, 0]
-    assert time.monotonic() - began < 2 * 2 + 3, "each acknowledged at most 2 s later, the second at once"
+    assert time.monotonic() - began < patient(2 * 2 + 3), "each acknowledged at most 2 s later, the second at once"
     assert len(list((site.store / "outbox").iterdir())) == 2
     passed(seconds - (time.monotonic() - began), "an outage")
     assert sink.arrived == []
@@ -239,7 +239,7 @@ def test_after_the_last_attempt_the_delivery_has_failed_and_everybody_sees_it(si
 
 def test_a_target_that_hangs_holds_up_nobody_else(site, tmp_folder):
     hanging, well = site.sink(answer=lambda n, sop: "hang"), site.sink()
-    site.up(config.document({"hanging": config.dicom(hanging.port, timeoutSeconds=60),
+    site.up(config.document({"hanging": config.dicom(hanging.port, timeoutSeconds=600),
                              "well": config.dicom(well.port)}))
     for seed in (10, 11, 12):
         assert send_exactly(site.dicom, study.study(tmp_folder / str(seed), seed=seed, slices=2)) == [0, 0]

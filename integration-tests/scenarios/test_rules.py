@@ -5,7 +5,7 @@ import pytest
 
 from kit import compare, config, study
 from kit.senders import Exact, Instance, send_exactly
-from kit.wait import within
+from kit.wait import passed, patient, within
 
 
 def send(site, folder, seed, slices=1, **values):
@@ -118,23 +118,20 @@ def test_an_invalid_configuration_changes_nothing(site, sink, tmp_folder):
 
 def test_a_series_is_whole_when_nothing_came_for_the_quiet_time_and_not_before(site, sink, tmp_folder):
     site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=4))
-    paths = study.study(tmp_folder, seed=11, slices=3)
+    paths = study.study(tmp_folder, seed=11, slices=5)
     uid = study.uid(11, "study")
     with_pauses = [Instance(p) for p in paths]
     association = Exact(site.dicom, with_pauses)
-    began = time.monotonic()
-    for n, instance in enumerate(with_pauses):
+    for instance in with_pauses:
         # each image comes before the quiet time after the one before it is over: one series, however long
-        within(10, lambda n=n: time.monotonic() - began >= 2.5 * n, what="a pause of the modality")
+        passed(1.2, "a pause of the modality")
+        last = time.monotonic()
         assert association.store(instance) == 0
-    last = time.monotonic()
     association.release()
-    site.ledger_within(10, "SELECT count(*) FROM receipts", 3)
-    assert sink.arrived == []
     sink.has(1, seconds=10)
-    assert 4 <= time.monotonic() - last < 7.5
-    decision, = site.settled(uid, 3)["decisions"]
-    assert (decision["reason"], decision["instances"], decision["addition"]) == ("quiet", 3, 1)
+    assert 4 <= time.monotonic() - last < patient(7.5)
+    decision, = site.settled(uid, 5)["decisions"]
+    assert (decision["reason"], decision["instances"], decision["addition"]) == ("quiet", 5, 1)
     assert decision["waited"] >= 4
 
 
@@ -157,19 +154,19 @@ def release_source(**keys):
 
 
 def test_a_source_that_releases_is_decided_within_the_grace_long_before_the_quiet_time(site, sink, tmp_folder):
-    site.up(config.document({"pacs": config.dicom(sink.port)}, sources=release_source(), quiet=60, graceSeconds=1))
+    site.up(config.document({"pacs": config.dicom(sink.port)}, sources=release_source(), quiet=600, graceSeconds=1))
     paths = study.study(tmp_folder, seed=13, series=2, slices=4)
     uid = study.uid(13, "study")
     began = time.monotonic()
     assert send_exactly(site.dicom, paths, calling="CT1") == [0] * 8
     seen = site.settled(uid, 8, seconds=20)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < patient(15)
     assert {(d["reason"], d["instances"]) for d in seen["decisions"]} == {("released", 4)}
     assert sink.identities() == compare.identities(tmp_folder)
 
 
 def test_a_lost_association_is_evidence_of_nothing_and_the_quiet_time_decides(site, sink, tmp_folder):
-    site.up(config.document({"pacs": config.dicom(sink.port)}, sources=release_source(), quiet=4, graceSeconds=1))
+    site.up(config.document({"pacs": config.dicom(sink.port)}, sources=release_source(), quiet=6, graceSeconds=1))
     instances = [Instance(p) for p in study.study(tmp_folder, seed=14, slices=4)]
     first = Exact(site.dicom, instances, calling="CT1")
     assert [first.store(i) for i in instances[:2]] == [0, 0]
@@ -183,7 +180,7 @@ def test_a_lost_association_is_evidence_of_nothing_and_the_quiet_time_decides(si
 
 
 def test_a_series_over_two_associations_is_decided_when_both_are_released(site, sink, tmp_folder):
-    site.up(config.document({"pacs": config.dicom(sink.port)}, sources=release_source(), quiet=60, graceSeconds=1))
+    site.up(config.document({"pacs": config.dicom(sink.port)}, sources=release_source(), quiet=600, graceSeconds=1))
     instances = [Instance(p) for p in study.study(tmp_folder, seed=15, slices=6)]
     first, second = (Exact(site.dicom, instances, calling="CT1") for _ in range(2))
     assert [first.store(i) for i in instances[:2]] + [second.store(instances[2])] == [0, 0, 0]

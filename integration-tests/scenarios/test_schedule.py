@@ -70,7 +70,7 @@ def test_urgent_goes_before_normal_and_off_peak_only_in_its_hours(site, tmp_fold
 
 
 def test_as_many_associations_as_the_target_grants_and_one_for_a_patient(site, tmp_folder):
-    three, one = (site.sink(answer=lambda n, sop: (0, 0.3)) for _ in range(2))
+    three, one = (site.sink(answer=lambda n, sop, late=late: (0, late)) for late in (1, 0.3))
 
     def document(paused):
         return config.document({"three": {**config.dicom(three.port, paused=paused), "associations": 3},

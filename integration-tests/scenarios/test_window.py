@@ -7,6 +7,8 @@ from kit import config, study
 from kit.senders import send_exactly
 from kit.sink import Sink
 
+pytestmark = pytest.mark.xdist_group("window")  # they share a site
+
 SLICES = 6
 WINDOW = 3
 POSITION = 1  # of the instance that is answered in another way
@@ -40,7 +42,7 @@ class Case:
             return self.what if self.what and (self.always or len(tries) == 1) else 0
 
         self.sink = Sink(answer, window=self.theirs).start()
-        return config.dicom(self.sink.port, attempts=2, window=self.ours, timeoutSeconds=2)
+        return config.dicom(self.sink.port, attempts=2, window=self.ours, timeoutSeconds=60)
 
 
 CASES = {

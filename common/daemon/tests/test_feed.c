@@ -205,7 +205,7 @@ static void the_admin_port_answers(void **state)
     assert_non_null(strstr(answer, "starting"));
     readiness_set(&d->boot, true, "");
     struct str body = STR_INIT;
-    int64_t end = clock_mono_ms() + 5000;
+    int64_t end = clock_mono_ms() + 20000;
     while (admin_ready(d, &body) != 200 && clock_mono_ms() < end)
         str_clear(&body);
     assert_int_equal(admin_ready(d, &body), 200);

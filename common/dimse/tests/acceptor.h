@@ -28,7 +28,7 @@
 #define IMPLICIT "1.2.840.10008.1.2"
 
 static const struct dimse_limits quick = {
-    .negotiate_ms = 5000, .idle_ms = 5000, .message_ms = 10000};
+    .negotiate_ms = 30000, .idle_ms = 30000, .message_ms = 30000};
 
 /* FNV-1a over the datasets received or sent. */
 static inline uint64_t fnv(uint64_t h, const void *p, size_t n)

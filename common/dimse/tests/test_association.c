@@ -214,7 +214,7 @@ static void test_connect_deadline(void **state)
     d.limits.negotiate_ms = 200;
     assert_int_equal(dimse_connect(&a, &d, &e), -1);
     assert_int_equal(e.code, ETIMEDOUT);
-    assert_true(clock_mono_ms() - before < 2000);
+    assert_true(clock_mono_ms() - before < 10000);
     close(held);
     acceptor_join(&x);
 }

@@ -201,7 +201,7 @@ static int refused(const struct str *rq, struct str *body, struct err *e)
     close(fd);
     acceptor_join(&x);
     assert_int_equal(x.accepted, 0);
-    assert_true(clock_mono_ms() - before < 3000);
+    assert_true(clock_mono_ms() - before < 12000);
     *e = x.e;
     return got;
 }
@@ -294,7 +294,7 @@ static void trickle(int fd, const struct str *bytes)
 static void test_slow_request(void **state)
 {
     (void)state;
-    struct acceptor x = {.limits = {.negotiate_ms = 300, .idle_ms = 5000, .message_ms = 5000}};
+    struct acceptor x = {.limits = {.negotiate_ms = 300, .idle_ms = 30000, .message_ms = 30000}};
     struct str rq = STR_INIT;
     int64_t before = clock_mono_ms();
 
@@ -306,14 +306,14 @@ static void test_slow_request(void **state)
     close(fd);
     assert_int_equal(x.accepted, 0);
     assert_int_equal(x.e.code, ETIMEDOUT);
-    assert_true(clock_mono_ms() - before < 2500);
+    assert_true(clock_mono_ms() - before < 10000);
     str_free(&rq);
 }
 
 static void test_half_header(void **state)
 {
     (void)state;
-    struct acceptor x = {.limits = {.negotiate_ms = 200, .idle_ms = 5000, .message_ms = 5000}};
+    struct acceptor x = {.limits = {.negotiate_ms = 200, .idle_ms = 30000, .message_ms = 30000}};
 
     acceptor_start(&x);
     int fd = raw_connect(x.port);
@@ -330,7 +330,8 @@ static void test_idle_and_slow_message(void **state)
     size_t n = store_command(command, 1);
 
     for (int slow = 0; slow < 2; slow++) {
-        struct acceptor x = {.limits = {.negotiate_ms = 5000, .idle_ms = 250, .message_ms = 400}};
+        struct acceptor x = {.limits = {.negotiate_ms = 30000, .idle_ms = slow ? 30000 : 250,
+                                        .message_ms = slow ? 400 : 30000}};
         struct str b = STR_INIT, bytes = STR_INIT, body = STR_INIT;
         int64_t before = clock_mono_ms();
 
@@ -346,7 +347,7 @@ static void test_idle_and_slow_message(void **state)
         assert_int_equal(x.last, DIMSE_LOST);
         assert_int_equal(x.e.code, ETIMEDOUT);
         assert_non_null(strstr(x.e.text, slow ? "message" : "idle"));
-        assert_true(clock_mono_ms() - before < 3000);
+        assert_true(clock_mono_ms() - before < 12000);
         str_free(&b);
         str_free(&bytes);
         str_free(&body);
@@ -357,7 +358,7 @@ static void test_dataset_too_large(void **state)
 {
     (void)state;
     struct acceptor x = {
-        .limits = {.negotiate_ms = 5000, .idle_ms = 5000, .message_ms = 5000, .message_max = 1000}};
+        .limits = {.negotiate_ms = 30000, .idle_ms = 30000, .message_ms = 30000, .message_max = 1000}};
     struct dimse_assoc *a = NULL;
     struct dimse_command c;
     struct err e = {0};
@@ -430,7 +431,7 @@ static void test_peer_does_not_read(void **state)
     assert_int_equal(dimse_store_begin(a, 3, 1, CT, "1.2", 0, &e), 0);
     assert_int_equal(dimse_store_write(a, data, size, true, &e), -1);
     assert_int_equal(e.code, ETIMEDOUT);
-    assert_true(clock_mono_ms() - before < 5000);
+    assert_true(clock_mono_ms() - before < 20000);
     close(peer.fd);
     dimse_free(a);
     close(listener);

@@ -35,6 +35,7 @@ struct entry {
     bool is_void;
     char *text;
     size_t n;
+    const struct event *event; /* of text; NULL: nobody has read it yet */
 };
 
 struct owner {
@@ -72,7 +73,7 @@ struct world {
     struct truth deliveries[DELIVERIES];
     int64_t newest_claim;
     const char *violation;
-    struct arena *arena;
+    struct arena *arena, *events; /* of a moment; of the whole run */
 };
 
 static uint32_t dice(struct world *w, uint32_t n)
@@ -121,7 +122,7 @@ static void check_finished(struct world *w, const struct event *ev)
 
 static void append(struct world *w, enum event_type type, int64_t claim, const char *text, size_t n)
 {
-    struct entry x = {type, claim, w->now + w->skew, false, mem_strndup(text, n), n};
+    struct entry x = {type, claim, w->now + w->skew, false, mem_strndup(text, n), n, NULL};
     if (type == EVENT_CLAIM)
         w->newest_claim = (int64_t)w->log.n;
     x.is_void = event_is_choice(type) && claim < w->newest_claim && w->plant != PLANT_NO_CLAIM;
@@ -210,21 +211,29 @@ static void owner_dies(struct owner *o)
     memset(o, 0, sizeof *o);
 }
 
+/* What a record says; it is parsed once, however many owners read it. */
+static const struct event *event_of(struct world *w, struct entry *x)
+{
+    if (x->event)
+        return x->event;
+    struct event *ev = arena_alloc(w->events, sizeof *ev);
+    struct err e = {0};
+    if (event_decode(ev, x->text, x->n, w->events, &e))
+        fail_msg("%s", e.text);
+    return x->event = ev;
+}
+
 static void owner_reads(struct world *w, struct owner *o, int64_t until)
 {
     for (; o->read < until; o->read++) {
-        const struct entry *x = &w->log.items[o->read];
-        struct event ev;
-        struct err e = {0};
+        struct entry *x = &w->log.items[o->read];
         if (x->type == EVENT_CLAIM)
             continue;
-        arena_reset(w->arena);
-        if (event_decode(&ev, x->text, x->n, w->arena, &e))
-            fail_msg("%s", e.text);
-        if (w->plant == PLANT_FORGET_ENDED && ev.type == EVENT_DELIVERY_FINISHED &&
+        if (w->plant == PLANT_FORGET_ENDED && x->type == EVENT_DELIVERY_FINISHED &&
             o->read < o->claim)
             continue;
-        dispatch_journal(o->core, &ev, o->read, x->timestamp, o->read < o->claim, x->is_void);
+        dispatch_journal(o->core, event_of(w, x), o->read, x->timestamp, o->read < o->claim,
+                         x->is_void);
     }
 }
 
@@ -451,7 +460,8 @@ static const char *run(uint64_t seed, enum plant plant, bool print)
                       .owner = -1,
                       .now = START_MS,
                       .newest_claim = -1,
-                      .arena = arena_new(0)};
+                      .arena = arena_new(0),
+                      .events = arena_new(0)};
     w.expire_ms = dice(&w, 3) ? 0 : EXPIRE_MS;
     for (int i = 0; i < DELIVERIES; i++) {
         struct truth *t = &w.deliveries[i];
@@ -470,6 +480,7 @@ static const char *run(uint64_t seed, enum plant plant, bool print)
         mem_free(w.log.items[i].text);
     vec_free(&w.log);
     arena_free(w.arena);
+    arena_free(w.events);
     return w.violation;
 }
 

@@ -10,7 +10,7 @@ include common/build/rules.mk
 
 JOBS ?= $(shell nproc)
 # scenario files wait more than they work: so many at once, each worker with its own broker and database
-WORKERS ?= 3
+WORKERS ?= 5
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
 .PHONY: help deps all run down test unit unit-programs scenarios test-long test-long-kills test-hours test-power soak soak-run \

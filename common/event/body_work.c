@@ -102,6 +102,7 @@ static const struct row series_rows[] = {
     TEXT(event_series_decided, "callingAe", calling_ae),
     TEXT(event_series_decided, "calledAe", called_ae),
     TEXT(event_series_decided, "peer", peer),
+    TEXT(event_series_decided, "forcedRule", forced_rule),
     NUMBER(event_series_decided, "addition", addition),
     TEXT(event_series_decided, "revision", revision),
     {"keep", ROW_INT, ROW(event_series_decided, keep), .unit = "seconds"},

@@ -188,6 +188,7 @@ struct event_series_decided {
     struct row_strings conflicting; /* tags with different values in the series */
     struct event_source source;
     const char *calling_ae, *called_ae, *peer;
+    const char *forced_rule; /* the sender's: it alone is evaluated, unless a command names rules */
     int64_t addition; /* 1 = first window of this series */
     const char *revision;
     int64_t keep; /* seconds */

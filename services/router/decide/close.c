@@ -86,6 +86,7 @@ static void describe(struct event_series_decided *s, const struct decide *d, str
         .calling_ae = w->calling_ae,
         .called_ae = w->called_ae,
         .peer = w->peer,
+        .forced_rule = w->forced_rule,
         .addition = coverage_additions(d, w) + 1,
         .left_out = left_out_of(d, w, a),
     };
@@ -112,7 +113,7 @@ static void apply_rules(struct event_series_decided *s, struct fanout *f, struct
         .config = config,
         .decided = s,
         .tags = tags_for_rules(s, d->scratch),
-        .forced_rule = w->forced_rule,
+        .forced_rule = s->forced_rule,
         .site = d->site,
         .members = (int64_t)m->members.n,
         .late = s->addition > 1,

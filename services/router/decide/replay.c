@@ -430,6 +430,14 @@ static struct row_strings names_of(const struct group *g, struct arena *a)
     return of;
 }
 
+static const char *forced_rule(const struct group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (g->parts[i]->decided.forced_rule)
+            return g->parts[i]->decided.forced_rule;
+    return NULL;
+}
+
 static void describe(struct event_series_decided *s, const struct replay *r,
                      const struct group *g, struct arena *a)
 {
@@ -450,6 +458,7 @@ static void describe(struct event_series_decided *s, const struct replay *r,
         .calling_ae = first->calling_ae,
         .called_ae = first->called_ae,
         .peer = first->peer,
+        .forced_rule = forced_rule(g),
         .addition = g->parts[g->n - 1]->decided.addition,
         .revision = arena_strdup(a, g->config->revision),
     };
@@ -480,6 +489,7 @@ static void evaluate(struct fanout *f, const struct replay *r, const struct grou
         .tags = tags_for_rules(s, d->scratch),
         .site = d->site,
         .only = r->command->rules,
+        .forced_rule = r->command->rules.n ? NULL : s->forced_rule, /* who names rules means them */
         .members = members,
         .late = s->addition > 1, /* a task gets the whole series */
         .processed = nothing_is_late,

@@ -174,6 +174,27 @@ static void only_the_named_rules_are_evaluated(void **state)
     assert_string_equal(answer(k)->text, "no rule typo");
 }
 
+static void a_forced_rule_is_forced_again_unless_rules_are_named(void **state)
+{
+    static struct row_pair tags[] = {{"Modality", "CT"}, {"PatientID", "p1"}};
+    struct desk *k = *state;
+    rule(k, "a", "True", ACTION_ROUTE, 0);
+    rule(k, "mine", "False", ACTION_DISCARD, 0);
+    desk_instance(k, &(struct sim_instance){.receipt = "r1", .forced_rule = "mine", .tags = {tags, 2}});
+    desk_tick(k, 61);
+    assert_string_equal(desk_decision(k, 0)->discarded_by, "mine");
+    assert_string_equal(desk_decision(k, 0)->forced_rule, "mine");
+    ask(k, EVENT_COMMAND_REPLAY, (struct event_command){.study = "1.2"});
+    assert_string_equal(desk_decision(k, 1)->discarded_by, "mine");
+    const char *of[] = {decision_id(k, 1)}, *named[] = {"a"};
+    ask(k, EVENT_COMMAND_REPLAY, (struct event_command){.command = "c2", .decisions = LIST(of)});
+    assert_string_equal(desk_decision(k, 2)->discarded_by, "mine");
+    ask(k, EVENT_COMMAND_REPLAY,
+        (struct event_command){.command = "c3", .decisions = LIST(of), .rules = LIST(named)});
+    assert_null(desk_decision(k, 3)->discarded_by);
+    assert_string_equal(desk_decision(k, 3)->fired.items[0].name, "a");
+}
+
 static void a_dry_run_changes_nothing(void **state)
 {
     struct desk *k = *state;
@@ -437,6 +458,7 @@ int main(void)
         TEST(a_discarded_series_is_rerouted),
         TEST(a_replay_decides_by_the_rules_of_now),
         TEST(only_the_named_rules_are_evaluated),
+        TEST(a_forced_rule_is_forced_again_unless_rules_are_named),
         TEST(a_dry_run_changes_nothing),
         TEST(a_held_window_is_replayed),
         TEST(what_comes_after_a_replay_is_late),

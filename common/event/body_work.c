@@ -2,6 +2,7 @@
 #include "event_priv.h"
 
 #include "base/mem.h"
+#include "event/positions.h"
 
 static const struct row manifest_rows[] = {
     ID(event_manifest_ref, "key", key),
@@ -34,6 +35,9 @@ static const struct row requested_rows[] = {
     TEXT(event_delivery_requested, "peer", peer),
     MANIFEST(event_delivery_requested),
     NUMBER(event_delivery_requested, "members", members),
+    {"positions", ROW_STRING, ROW(event_delivery_requested, positions), .max = POSITIONS_TEXT,
+     .check = positions_check,
+     .help = "Only these members of the manifest, as 0-3,17: a restart sends what did not arrive."},
     STRINGS(event_delivery_requested, "rules", rules),
     {"priority", ROW_ENUM, ROW(event_delivery_requested, priority), .names = priorities},
     TEXT(event_delivery_requested, "notBefore", not_before),

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "event/positions.h"
 
 #define PREFIX "talaria."
 #define SUFFIX ".v1"
@@ -123,15 +124,25 @@ static struct row_table envelope_table(struct row rows[ENVELOPE_ROWS], enum even
     return (struct row_table){"event", sizeof(struct envelope), rows, n};
 }
 
+static int check_request(const struct event_delivery_requested *d, const char *where, size_t i,
+                         struct err *e)
+{
+    char at[40] = "/data";
+    if (where)
+        snprintf(at, sizeof at, "/data/%s/%zu", where, i);
+    if (!d->decision == !d->task)
+        return err_set(e, ERR_REJECT, 0, "%s: exactly one of decision and task", at);
+    if (d->positions && positions_count(d->positions) != d->members)
+        return err_set(e, ERR_REJECT, 0, "%s/members: must be the number of positions", at);
+    return 0;
+}
+
 static int check_requests(const struct row_list *deliveries, struct err *e)
 {
-    for (size_t i = 0; i < deliveries->n; i++) {
-        const struct event_delivery_requested *d =
-            rows_at(struct event_delivery_requested, deliveries, i);
-        if (!d->decision == !d->task)
-            return err_set(e, ERR_REJECT, 0,
-                           "/data/deliveries/%zu: exactly one of decision and task", i);
-    }
+    for (size_t i = 0; i < deliveries->n; i++)
+        if (check_request(rows_at(struct event_delivery_requested, deliveries, i), "deliveries", i,
+                          e))
+            return -1;
     return 0;
 }
 
@@ -140,9 +151,7 @@ static int check_body(const struct event *ev, struct err *e)
 {
     switch (ev->type) {
     case EVENT_DELIVERY_REQUESTED:
-        if (!ev->requested.decision == !ev->requested.task)
-            return err_set(e, ERR_REJECT, 0, "/data: exactly one of decision and task");
-        return 0;
+        return check_request(&ev->requested, NULL, 0, e);
     case EVENT_SERIES_DECIDED:
         return check_requests(&ev->decided.deliveries, e);
     case EVENT_STUDY_DECIDED:

@@ -37,6 +37,7 @@ static const struct {
     {"task.attempted.json", {{PLAN_EVENT, 1}}},
     {"task.finished.json", {{PLAN_TASK_FINISHED, 1}, {PLAN_DELIVERY_ASKED, 1}}},
     {"delivery.requested.json", {{PLAN_DELIVERY_REQUESTED, 1}}},
+    {"delivery.requested-again.json", {{PLAN_DELIVERY_REQUESTED, 1}}},
     {"delivery.progress.json", {{PLAN_DELIVERY_MEMBER, 3}}},
     {"delivery.attempted.json", {{PLAN_DELIVERY_ATTEMPTED, 1}}},
     {"delivery.finished.json", {{PLAN_DELIVERY_FINISHED, 1}}},

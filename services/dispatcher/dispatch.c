@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "dispatcher/status.h"
+#include "event/positions.h"
 
-#define MEMBERS_MAX 5000000
 #define REASON_MAX  160 /* kept of the reason of a failed attempt */
 #define LOOK_MS     1000
 
@@ -217,6 +217,20 @@ static void copy_request(struct entry *x, const struct event_delivery_requested 
     x->d.key = x->d.target;
 }
 
+/* All members of the manifest are open, or only those with these positions. */
+static void open_members(struct delivery *x, const struct event_delivery_requested *r)
+{
+    struct positions p = positions_of(r->positions);
+    x->members = r->members < 0 ? 0 : r->members > POSITIONS_END ? POSITIONS_END : r->members;
+    x->some = r->positions != NULL;
+    x->span = r->positions ? positions_end(r->positions) : x->members;
+    x->states = mem_zalloc((size_t)x->span);
+    if (r->positions)
+        memset(x->states, MEMBER_NOT_ASKED, (size_t)x->span);
+    while (positions_next(&p) > 0)
+        memset(x->states + p.first, MEMBER_OPEN, (size_t)(p.last - p.first + 1));
+}
+
 static void requested(struct dispatch *d, const struct event_delivery_requested *r, int64_t offset,
                       int64_t timestamp)
 {
@@ -229,8 +243,7 @@ static void requested(struct dispatch *d, const struct event_delivery_requested 
     struct entry *x = mem_zalloc(sizeof *x);
     copy_request(x, r);
     x->d.offset = offset;
-    x->d.members = r->members < 0 ? 0 : r->members > MEMBERS_MAX ? MEMBERS_MAX : r->members;
-    x->d.states = mem_zalloc((size_t)x->d.members);
+    open_members(&x->d, r);
     x->d.priority = r->priority;
     x->d.revision = r->revision ? strtoll(r->revision, NULL, 10) : 0; /* "<number>-<hash>" */
     x->d.not_before = clock_parse_rfc3339(r->not_before);
@@ -295,7 +308,7 @@ static void progress(struct delivery *x, const struct event_delivery_progress *p
     if (p->attempt > x->begun) {
         x->begun = p->attempt;
         x->lost++; /* until it says something */
-        for (int64_t i = 0; i < x->members; i++)
+        for (int64_t i = 0; i < x->span; i++)
             x->states[i] &= (uint8_t)~MEMBER_REFUSED;
     }
     if (p->outcomes.n > 0)
@@ -303,7 +316,8 @@ static void progress(struct delivery *x, const struct event_delivery_progress *p
     for (size_t i = 0; i < p->outcomes.n; i++) {
         const struct event_member_outcome *o =
             rows_at(struct event_member_outcome, &p->outcomes, i);
-        if (o->position < 0 || o->position >= x->members)
+        if (o->position < 0 || o->position >= x->span ||
+            x->states[o->position] == MEMBER_NOT_ASKED)
             continue;
         uint8_t *s = &x->states[o->position];
         if (o->state == MEMBER_OPEN)
@@ -402,18 +416,25 @@ void dispatch_journal(struct dispatch *d, const struct event *ev, int64_t offset
         command(d, x, ev->type);
 }
 
+static bool has_answer(uint8_t state)
+{
+    return MEMBER_STATE(state) != MEMBER_OPEN || state & MEMBER_REFUSED;
+}
+
 /* Members are sent in order and recorded in batches: of an attempt that died, those after the last
  * recorded one may have been sent. Where one before it has no answer, members travel in several
  * associations, each in order: those passed over may have been sent, too. */
 static void mark_unknown(struct delivery *x)
 {
-    int64_t last = -1;
-    for (int64_t i = 0; i < x->members; i++)
-        if (MEMBER_STATE(x->states[i]) != MEMBER_OPEN || x->states[i] & MEMBER_REFUSED)
+    int64_t last = -1, behind = 0; /* members behind the last */
+    for (int64_t i = 0; i < x->span; i++)
+        if (x->states[i] != MEMBER_NOT_ASKED && has_answer(x->states[i]))
             last = i;
-    for (int64_t i = 0; i < x->members && i <= last + DISPATCH_BATCH; i++)
-        if (MEMBER_STATE(x->states[i]) == MEMBER_OPEN && !(x->states[i] & MEMBER_REFUSED))
+    for (int64_t i = 0; i < x->span && behind < DISPATCH_BATCH; i++) {
+        behind += i > last && x->states[i] != MEMBER_NOT_ASKED;
+        if (!has_answer(x->states[i]))
             x->states[i] |= MEMBER_UNKNOWN;
+    }
 }
 
 void dispatch_opened(struct dispatch *d)
@@ -493,8 +514,9 @@ void dispatch_not_begun(struct dispatch *d, struct delivery *x)
 void dispatch_count(const struct delivery *x, int64_t counts[MEMBER_CANCELLED + 1])
 {
     memset(counts, 0, (MEMBER_CANCELLED + 1) * sizeof *counts);
-    for (int64_t i = 0; i < x->members; i++)
-        counts[MEMBER_STATE(x->states[i])]++;
+    for (int64_t i = 0; i < x->span; i++)
+        if (x->states[i] != MEMBER_NOT_ASKED)
+            counts[MEMBER_STATE(x->states[i])]++;
 }
 
 /* ---- what follows ---- */
@@ -525,10 +547,10 @@ static int close_members(struct dispatch *d, struct delivery *x, enum event_memb
     char time[CLOCK_RFC3339];
     size_t n = 0;
     clock_rfc3339(time, now);
-    for (int64_t i = 0; i <= x->members; i++) {
-        if (i < x->members && MEMBER_STATE(x->states[i]) == MEMBER_OPEN)
+    for (int64_t i = 0; i <= x->span; i++) {
+        if (i < x->span && MEMBER_STATE(x->states[i]) == MEMBER_OPEN)
             batch[n++] = (struct event_member_outcome){i, (int)state, 0, reason, time};
-        if (n == 0 || (n < DISPATCH_BATCH && i < x->members))
+        if (n == 0 || (n < DISPATCH_BATCH && i < x->span))
             continue;
         struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
                            .progress = {x->id, x->attempts, {batch, n}}};
@@ -616,6 +638,9 @@ static int settle_one(struct dispatch *d, struct entry *x, int64_t now, int64_t 
     dispatch_count(&x->d, c);
     if (c[MEMBER_OPEN])
         return settle_open(d, x, now, attempts, out, e);
+    /* all have an outcome, perhaps from an owner that died before it wrote the end */
+    if (c[MEMBER_CANCELLED])
+        return put_finished(d, &x->d, OUTCOME_CANCELLED, MEMBER_CANCELLED, "cancelled", out, e);
     return put_finished(d, &x->d, c[MEMBER_FAILED] ? OUTCOME_FAILED : OUTCOME_DELIVERED,
                         MEMBER_FAILED, c[MEMBER_FAILED] ? "some members failed" : NULL, out, e);
 }

@@ -34,6 +34,8 @@ enum delivery_phase {
 #define MEMBER_TRIED       0x40
 #define MEMBER_REFUSED     0x20
 #define MEMBER_STATE(byte) ((enum event_member_state)((byte)&0x1f))
+/* The whole byte of a member of the manifest that is no member of this delivery. */
+#define MEMBER_NOT_ASKED 0x1f
 
 /* How many outcomes an attempt may leave unrecorded when its process dies (see dispatch_journal).
  */
@@ -51,6 +53,7 @@ struct delivery {
     const char *calling_ae, *called_ae, *peer, *key;
     int64_t offset; /* of its request */
     int64_t members, next_due, not_before, not_after;
+    int64_t span; /* its members' positions are below */
     int64_t attempts; /* number of the newest attempt that ended; ended: how many did */
     int64_t begun;    /* … that began */
     int64_t running;  /* … that this owner began */
@@ -59,8 +62,9 @@ struct delivery {
     int priority;
     enum delivery_phase phase;
     bool cancelled;
+    bool some;       /* of the manifest's members, not all */
     char *reason;    /* why the newest attempt failed; NULL */
-    uint8_t *states; /* [members] */
+    uint8_t *states; /* [span] */
 };
 
 /* expire_ms: what is open for so long ends; 0 = DISPATCH_EXPIRE_MS. */

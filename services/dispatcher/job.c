@@ -38,7 +38,9 @@ struct job {
     char *delivery, *target_name, *study, *patient, *manifest_key, *manifest_sha256;
     char *calling_ae, *called_ae, *peer;
     int64_t members, open; /* open: not yet reported as anything else */
-    uint8_t *states;
+    int64_t span;
+    bool some;
+    uint8_t *states; /* [span], as in struct delivery; of the whole manifest once that is read */
     const struct config_snapshot *config;
     const struct config_target *target;
     volatile int stop;
@@ -260,6 +262,20 @@ static void blocked_in(struct transfer *t, struct dimse_assoc *assoc)
 
 /* ---- the attempt ---- */
 
+/* The manifest has n members: the request asks for all of them, or for some. */
+static int fit_manifest(struct job *x, int64_t n, struct err *e)
+{
+    if (x->some ? n < x->span : n != x->span)
+        return err_set(e, ERR_REJECT, 0, "%lld members instead of %lld%s", (long long)n,
+                       (long long)x->span, x->some ? " or more" : "");
+    if (n > x->span) {
+        x->states = mem_array(x->states, (size_t)n, 1);
+        memset(x->states + x->span, MEMBER_NOT_ASKED, (size_t)(n - x->span));
+        x->span = n;
+    }
+    return 0;
+}
+
 static int read_manifest(struct job *x, struct manifest *m, struct arena *a, struct err *e)
 {
     struct str text = STR_INIT;
@@ -273,9 +289,8 @@ static int read_manifest(struct job *x, struct manifest *m, struct arena *a, str
     }
     if (r == 0)
         r = rows_decode(m, &manifest_table, text.data, text.len, a, &limits, e);
-    if (r == 0 && (int64_t)m->members.n != x->members)
-        r = err_set(e, ERR_REJECT, 0, "%zu members instead of %lld", m->members.n,
-                    (long long)x->members);
+    if (r == 0)
+        r = fit_manifest(x, (int64_t)m->members.n, e);
     str_free(&text);
     return r ? err_wrap(e, "manifest") : 0;
 }
@@ -404,8 +419,10 @@ static struct job *job_new(struct jobs *j, const struct stage_partition *p,
     x->called_ae = mem_strdup(y->called_ae);
     x->peer = mem_strdup(y->peer);
     x->members = y->members;
-    x->states = mem_dup(y->states, (size_t)y->members);
-    for (int64_t i = 0; i < y->members; i++)
+    x->span = y->span;
+    x->some = y->some;
+    x->states = mem_dup(y->states, (size_t)y->span);
+    for (int64_t i = 0; i < y->span; i++)
         x->open += MEMBER_STATE(y->states[i]) == MEMBER_OPEN;
     x->texts = arena_new(0);
     x->config = daemon_config(j->daemon);

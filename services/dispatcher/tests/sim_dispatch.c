@@ -1,14 +1,15 @@
 /*
  * The dispatcher's core against a log that misbehaves, by seed: owners that crash between any two
  * steps, zombies that go on after their partition was given away, requests that come twice, targets
- * that lose answers, refuse or are away, people who cancel and retry, deliveries that expire, a log
- * whose clock jumps both ways. (The log keeps its end: `delivery` is flushed before it is acknowledged.)
+ * that lose answers, refuse or are away, people who cancel, retry and restart, deliveries that expire,
+ * a log whose clock jumps both ways. (The log keeps its end: `delivery` is flushed before it is acknowledged.)
  * SEEDS=n runs more, SEED=n prints one schedule.
  *
  * Invariants: every request ends in exactly one valid delivery.finished; what it says is what the
  * members say; a member is never sent again by an owner that had read its outcome; no ended id is
  * attempted again; nothing is cancelled that nobody cancelled, or expires that cannot; the floor never
- * passes open work.
+ * passes open work; a restart sends nothing that its parent is known to have delivered, and when it
+ * ends well every member of the manifest has arrived.
  */
 #include "testkit/testkit.h"
 
@@ -17,8 +18,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "dispatcher/dispatch.h"
+#include "event/positions.h"
 
 #define DELIVERIES  6
+#define RESTARTS    2 /* of each: one after the other */
+#define ALL         (DELIVERIES * (1 + RESTARTS))
 #define MEMBERS_MAX 7
 #define STEPS       400
 #define OWNERS      3
@@ -27,7 +31,16 @@
 #define JUMP_MS     30000
 
 /* Planted faults, which the simulator must find. */
-enum plant { PLANT_NONE, PLANT_FORGET_ENDED, PLANT_EARLY_FLOOR, PLANT_NO_CLAIM, PLANT_RESEND_ALL };
+enum plant {
+    PLANT_NONE,
+    PLANT_FORGET_ENDED,
+    PLANT_EARLY_FLOOR,
+    PLANT_NO_CLAIM,
+    PLANT_RESEND_ALL,
+    PLANT_RESTART_ALL,
+    PLANT_RESTART_LITTLE,
+    PLANTS
+};
 
 struct entry {
     enum event_type type;
@@ -51,15 +64,20 @@ struct owner {
     uint8_t states[MEMBERS_MAX];
 };
 
-struct truth { /* of one delivery */
+struct truth { /* of one delivery; its restarts stand DELIVERIES further, one after the other */
     char id[40];
-    int members;
-    int64_t requested, finished;   /* offsets; -1 */
+    int members;                 /* of the manifest */
+    int asked;                   /* … of these */
+    char positions[64];          /* which; "": all */
+    int64_t requested, finished; /* offsets; -1 */
+    int outcome;
     bool cancelled;                /* somebody asked for it */
     int64_t recorded[MEMBERS_MAX]; /* offset of the first outcome other than open; -1 */
+    bool arrived[MEMBERS_MAX];     /* the log says so */
+    bool proven[MEMBERS_MAX];      /* of a restart: the ledger said so of its parent */
 };
 
-static long ends[OUTCOME_EXPIRED + 1]; /* of all runs */
+static long ends[OUTCOME_EXPIRED + 1], restarts; /* of all runs */
 
 struct world {
     uint64_t random;
@@ -70,7 +88,7 @@ struct world {
     int owner; /* who the group says */
     int64_t now, skew; /* own clocks; log time is now + skew */
     int64_t committed, expire_ms;
-    struct truth deliveries[DELIVERIES];
+    struct truth deliveries[ALL];
     int64_t newest_claim;
     const char *violation;
     struct arena *arena, *events; /* of a moment; of the whole run */
@@ -96,13 +114,25 @@ static void say(const struct world *w, const char *what, const char *id, int64_t
 
 static struct truth *truth_of(struct world *w, const char *id)
 {
-    for (int i = 0; i < DELIVERIES; i++)
+    for (int i = 0; i < ALL; i++)
         if (strcmp(w->deliveries[i].id, id) == 0)
             return &w->deliveries[i];
     return NULL;
 }
 
 /* ---- the log ---- */
+
+/* A delivery has ended well: with those before it, everything is there. */
+static void check_arrived(struct world *w, int i)
+{
+    for (int m = 0; m < w->deliveries[i].members; m++) {
+        bool arrived = false;
+        for (int k = i; k >= 0; k -= DELIVERIES)
+            arrived |= w->deliveries[k].arrived[m];
+        if (!arrived)
+            violate(w, "ended well, and a member has not arrived");
+    }
+}
 
 static void check_finished(struct world *w, const struct event *ev)
 {
@@ -111,12 +141,15 @@ static void check_finished(struct world *w, const struct event *ev)
     if (t->finished >= 0)
         violate(w, "two valid ends of one delivery");
     t->finished = (int64_t)w->log.n;
+    t->outcome = f->outcome;
     ends[f->outcome]++;
+    if (f->outcome == OUTCOME_DELIVERED)
+        check_arrived(w, (int)(t - w->deliveries));
     if (f->outcome == OUTCOME_CANCELLED && !t->cancelled)
         violate(w, "cancelled by nobody");
     if (f->outcome == OUTCOME_EXPIRED && !w->expire_ms)
         violate(w, "expired without a limit");
-    if (f->delivered + f->repeated + f->not_accepted + f->failed + f->cancelled != t->members)
+    if (f->delivered + f->repeated + f->not_accepted + f->failed + f->cancelled != t->asked)
         violate(w, "the end does not account for every member");
 }
 
@@ -169,14 +202,83 @@ static void request(struct world *w, int i)
     struct event ev = {.type = EVENT_DELIVERY_REQUESTED,
                        .requested = {.delivery = t->id,
                                      .decision = "d",
-                                     .target = i % 2 ? "pacs" : "archive",
+                                     .target = i % DELIVERIES % 2 ? "pacs" : "archive",
                                      .study = "1.2",
                                      .manifest = {"manifests/m.json", "00"},
-                                     .members = t->members}};
+                                     .members = t->asked,
+                                     .positions = *t->positions ? t->positions : NULL}};
     if (t->requested < 0)
         t->requested = (int64_t)w->log.n;
-    say(w, "request", t->id, t->members);
+    say(w, "request", t->id, t->asked);
     append_event(w, &ev);
+}
+
+/* Of a restart only a repetition: how one begins is another matter. */
+static void request_again(struct world *w, int i)
+{
+    if (i < DELIVERIES || w->deliveries[i].requested >= 0)
+        request(w, i);
+}
+
+static bool ended_well(const struct world *w, int state)
+{
+    return state == MEMBER_DELIVERED || state == MEMBER_REPEATED ||
+           (w->plant == PLANT_RESTART_LITTLE && state == MEMBER_OPEN);
+}
+
+/* Which members arrived, as a ledger knows that has read the log up to here. */
+static void ledger_says(struct world *w, const char *id, int64_t until, bool well[MEMBERS_MAX])
+{
+    for (int64_t at = 0; at < until; at++) {
+        const struct entry *x = &w->log.items[at];
+        struct event ev;
+        struct err e = {0};
+        arena_reset(w->arena);
+        if (x->type != EVENT_DELIVERY_PROGRESS || event_decode(&ev, x->text, x->n, w->arena, &e) ||
+            strcmp(ev.progress.delivery, id) != 0)
+            continue;
+        for (size_t i = 0; i < ev.progress.outcomes.n; i++) {
+            const struct event_member_outcome *o =
+                rows_at(struct event_member_outcome, &ev.progress.outcomes, i);
+            well[o->position] |= ended_well(w, o->state);
+        }
+    }
+}
+
+/* What of the parent is open, as the gateway finds it. */
+static void choose(const struct world *w, struct truth *t, const struct truth *parent)
+{
+    struct str well = STR_INIT, open = STR_INIT;
+    for (int m = 0; m < t->members; m++)
+        if (t->proven[m])
+            str_printf(&well, "%s%d", well.len ? "," : "", m);
+    t->asked = (int)positions_without(&open, *parent->positions ? parent->positions : NULL,
+                                      parent->members, str_cstr(&well));
+    str_copy(t->positions, sizeof t->positions, str_cstr(&open));
+    if (w->plant == PLANT_RESTART_ALL) {
+        t->asked = t->members;
+        *t->positions = '\0';
+    }
+    str_free(&well);
+    str_free(&open);
+}
+
+/* Somebody restarts what has ended badly, from a ledger that knows its end, and perhaps more. */
+static void restart(struct world *w, int i)
+{
+    while (i + DELIVERIES < ALL && w->deliveries[i + DELIVERIES].requested >= 0)
+        i += DELIVERIES;
+    const struct truth *parent = &w->deliveries[i];
+    if (i + DELIVERIES >= ALL || parent->finished < 0 || parent->outcome == OUTCOME_DELIVERED)
+        return;
+    struct truth *t = &w->deliveries[i + DELIVERIES];
+    int64_t more = dice(w, (uint32_t)((int64_t)w->log.n - parent->finished));
+    ledger_says(w, parent->id, parent->finished + 1 + more, t->proven);
+    choose(w, t, parent);
+    if (!t->asked)
+        return;
+    restarts++;
+    request(w, i + DELIVERIES);
 }
 
 /* Somebody cancels, or wants to have it tried now. */
@@ -284,7 +386,8 @@ static void owner_begins(struct world *w, struct owner *o)
     o->sent = 0;
     o->known = o->read;
     o->n_pending = 0;
-    memcpy(o->states, x->states, (size_t)x->members);
+    memset(o->states, MEMBER_NOT_ASKED, sizeof o->states);
+    memcpy(o->states, x->states, (size_t)x->span);
     struct event ev = {.type = EVENT_DELIVERY_PROGRESS,
                        .progress = {.delivery = x->id, .attempt = o->attempt}};
     say(w, "begin", x->id, o->attempt);
@@ -304,6 +407,8 @@ static void owner_records(struct world *w, struct owner *o)
         int64_t *first = &t->recorded[o->pending[i].position];
         if (o->pending[i].state != MEMBER_OPEN && *first < 0)
             *first = (int64_t)w->log.n;
+        t->arrived[o->pending[i].position] |= o->pending[i].state == MEMBER_DELIVERED ||
+                                              o->pending[i].state == MEMBER_REPEATED;
     }
     say(w, "record", o->running, (int64_t)o->n_pending);
     append_event(w, &ev);
@@ -320,6 +425,8 @@ static void owner_sends(struct world *w, struct owner *o)
         return;
     if (t->recorded[i] >= 0 && t->recorded[i] < o->known)
         violate(w, "a recorded member is sent again");
+    if (t->proven[i])
+        violate(w, "a restart sends what was delivered");
     uint32_t fate = dice(w, 10);
     int state = fate == 0 ? MEMBER_OPEN : fate == 1 ? MEMBER_FAILED : MEMBER_DELIVERED;
     if (state == MEMBER_DELIVERED && o->states[i] & MEMBER_UNKNOWN)
@@ -368,7 +475,7 @@ static void owner_settles(struct world *w, struct owner *o, bool crash)
 
 static void check_floor(struct world *w, int64_t floor)
 {
-    for (int i = 0; i < DELIVERIES; i++) {
+    for (int i = 0; i < ALL; i++) {
         const struct truth *t = &w->deliveries[i];
         if (t->requested >= 0 && t->requested < floor && t->finished < 0)
             violate(w, "the floor passed open work");
@@ -418,11 +525,13 @@ static void step(struct world *w)
     w->now += dice(w, 200);
     uint32_t what = dice(w, 30);
     if (what == 0)
-        request(w, (int)dice(w, DELIVERIES));
+        request_again(w, (int)dice(w, dice(w, 4) ? DELIVERIES : ALL));
     else if (what == 2 && dice(w, 4) == 0)
-        command(w, (int)dice(w, DELIVERIES));
+        command(w, (int)dice(w, dice(w, 4) ? DELIVERIES : ALL));
     else if (what == 3 && dice(w, 4) == 0)
         jump(w);
+    else if (what == 4)
+        restart(w, (int)dice(w, DELIVERIES));
     else if (what == 1 || w->owner < 0)
         owner_opens(w, (int)dice(w, OWNERS)); /* the one before, if another, goes on as a zombie */
     else {
@@ -442,13 +551,15 @@ static void come_to_rest(struct world *w)
     owner_opens(w, 0);
     for (int i = 0; i < 3000 && !w->violation; i++) {
         w->now += 50;
+        if (i % 1000 < DELIVERIES)
+            restart(w, i % 1000);
         owner_reads(w, &w->owners[0], (int64_t)w->log.n);
         owner_settles(w, &w->owners[0], false);
         owner_works(w, &w->owners[0], false);
     }
     owner_reads(w, &w->owners[0], (int64_t)w->log.n);
-    for (int i = 0; i < DELIVERIES; i++)
-        if (w->deliveries[i].finished < 0)
+    for (int i = 0; i < ALL; i++)
+        if (w->deliveries[i].requested >= 0 && w->deliveries[i].finished < 0)
             violate(w, "a delivery never ended");
 }
 
@@ -463,10 +574,12 @@ static const char *run(uint64_t seed, enum plant plant, bool print)
                       .arena = arena_new(0),
                       .events = arena_new(0)};
     w.expire_ms = dice(&w, 3) ? 0 : EXPIRE_MS;
-    for (int i = 0; i < DELIVERIES; i++) {
+    for (int i = 0; i < ALL; i++) {
         struct truth *t = &w.deliveries[i];
         snprintf(t->id, sizeof t->id, "%032d", i);
-        t->members = 1 + (int)dice(&w, MEMBERS_MAX);
+        t->members = i < DELIVERIES ? 1 + (int)dice(&w, MEMBERS_MAX)
+                                    : w.deliveries[i - DELIVERIES].members;
+        t->asked = t->members;
         t->requested = t->finished = -1;
         memset(t->recorded, 0xff, sizeof t->recorded);
     }
@@ -506,10 +619,11 @@ static void every_delivery_ends_once_whatever_happens(void **state)
             fail_msg("seed %ld: %s (SEED=%ld prints its schedule)", seed,
                      run((uint64_t)seed, PLANT_NONE, true), seed);
     }
-    printf("%ld seeds: %ld failed, %ld cancelled, %ld expired\n", seeds, ends[OUTCOME_FAILED],
-           ends[OUTCOME_CANCELLED], ends[OUTCOME_EXPIRED]);
+    printf("%ld seeds: %ld failed, %ld cancelled, %ld expired, %ld restarts\n", seeds,
+           ends[OUTCOME_FAILED], ends[OUTCOME_CANCELLED], ends[OUTCOME_EXPIRED], restarts);
     if (seeds >= 100) /* a simulator in which nothing happens proves nothing */
-        assert_true(ends[OUTCOME_FAILED] && ends[OUTCOME_CANCELLED] && ends[OUTCOME_EXPIRED]);
+        assert_true(ends[OUTCOME_FAILED] && ends[OUTCOME_CANCELLED] && ends[OUTCOME_EXPIRED] &&
+                    restarts);
 }
 
 static void planted_faults_are_found(void **state)
@@ -518,8 +632,10 @@ static void planted_faults_are_found(void **state)
     static const char *const names[] = {[PLANT_FORGET_ENDED] = "ended ids forgotten",
                                         [PLANT_EARLY_FLOOR] = "floor follows the position",
                                         [PLANT_NO_CLAIM] = "claims not checked",
-                                        [PLANT_RESEND_ALL] = "everything sent again"};
-    for (int plant = PLANT_FORGET_ENDED; plant <= PLANT_RESEND_ALL; plant++) {
+                                        [PLANT_RESEND_ALL] = "everything sent again",
+                                        [PLANT_RESTART_ALL] = "a restart sends all",
+                                        [PLANT_RESTART_LITTLE] = "a restart leaves out what is unknown"};
+    for (int plant = PLANT_FORGET_ENDED; plant < PLANTS; plant++) {
         int seed = 0;
         while (seed < 300 && !run((uint64_t)seed, (enum plant)plant, false))
             seed++;

@@ -91,8 +91,8 @@ static void finish(struct log *l)
     outputs_free(&l->out);
 }
 
-static void request(struct log *l, const char *id, const char *target, int64_t members,
-                    int priority)
+static void request_some(struct log *l, const char *id, const char *target, int64_t members,
+                         const char *positions, int priority)
 {
     struct event ev = {.type = EVENT_DELIVERY_REQUESTED,
                        .requested = {.delivery = id,
@@ -102,9 +102,16 @@ static void request(struct log *l, const char *id, const char *target, int64_t m
                                      .patient_hash = "p",
                                      .manifest = {"manifests/m.json", "00"},
                                      .members = members,
+                                     .positions = positions,
                                      .priority = priority}};
     feed(l, &ev);
     settle(l);
+}
+
+static void request(struct log *l, const char *id, const char *target, int64_t members,
+                    int priority)
+{
+    request_some(l, id, target, members, NULL, priority);
 }
 
 static void outcome_status(struct log *l, const char *id, int64_t attempt, int64_t position,
@@ -533,6 +540,53 @@ static void what_is_open_too_long_expires(void **state)
     finish(&l);
 }
 
+static void members_that_are_not_asked_for_are_no_members(void **state)
+{
+    (void)state;
+    int64_t counts[MEMBER_CANCELLED + 1];
+    struct log l = start(0);
+    request_some(&l, "a1", "pacs", 3, "1,3-4", PRIORITY_NORMAL);
+    struct delivery *x = dispatch_next(l.core, l.now, true, always, NULL);
+    assert_int_equal(x->span, 5);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(MEMBER_STATE(x->states[i]) == MEMBER_OPEN, i == 1 || i > 2);
+    dispatch_begin(l.core, x);
+    for (int i = 0; i < 6; i++) /* what others say of members that are none changes nothing */
+        outcome(&l, "a1", 1, i, i == 3 ? MEMBER_OPEN : MEMBER_DELIVERED);
+    dispatch_count(x, counts);
+    assert_int_equal(counts[MEMBER_DELIVERED], 2);
+    assert_int_equal(counts[MEMBER_OPEN], 1);
+    attempt_ends(&l, x, "away");
+    l.now += 60000;
+    x = dispatch_next(l.core, l.now, true, always, NULL);
+    dispatch_begin(l.core, x);
+    attempt_ends(&l, x, "away"); /* the last: it fails what is open, and nothing else */
+    assert_string_equal(l.last_finished, "a1");
+    assert_int_equal(l.last_outcome, OUTCOME_FAILED);
+    assert_int_equal(l.counts[0], 2);
+    assert_int_equal(l.counts[1] + l.counts[2], 0);
+    assert_int_equal(l.counts[3], 1);
+    finish(&l);
+}
+
+static void what_may_have_been_sent_is_counted_in_members(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    struct str odd = STR_INIT;
+    for (int i = 1; i < 2 * DISPATCH_BATCH; i += 2)
+        str_printf(&odd, "%s%d", i > 1 ? "," : "", i);
+    request_some(&l, "a1", "pacs", DISPATCH_BATCH, str_cstr(&odd), PRIORITY_NORMAL);
+    outcome(&l, "a1", 1, 1, MEMBER_DELIVERED); /* then its process died */
+    dispatch_opened(l.core);
+    struct delivery *x = dispatch_find(l.core, "a1");
+    assert_int_equal(x->states[0], MEMBER_NOT_ASKED);
+    for (int i = 3; i < 2 * DISPATCH_BATCH; i += 2)
+        assert_int_equal(x->states[i], MEMBER_OPEN | MEMBER_UNKNOWN);
+    str_free(&odd);
+    finish(&l);
+}
+
 static void a_target_that_is_not_configured_fails_visibly(void **state)
 {
     (void)state;
@@ -553,6 +607,22 @@ static void cancel_ends_a_waiting_delivery(void **state)
     feed(&l, &ev);
     settle(&l);
     assert_int_equal(l.last_outcome, OUTCOME_CANCELLED);
+    finish(&l);
+}
+
+/* Its owner died between the members' outcomes and the end. */
+static void a_cancel_that_was_cut_short_is_no_delivery(void **state)
+{
+    (void)state;
+    struct log l = start(0);
+    request(&l, "a1", "pacs", 2, PRIORITY_NORMAL);
+    outcome(&l, "a1", 1, 0, MEMBER_DELIVERED);
+    outcome(&l, "a1", 1, 1, MEMBER_CANCELLED);
+    dispatch_opened(l.core);
+    settle(&l);
+    assert_string_equal(l.last_finished, "a1");
+    assert_int_equal(l.last_outcome, OUTCOME_CANCELLED);
+    assert_int_equal(l.counts[0], 1);
     finish(&l);
 }
 
@@ -606,8 +676,11 @@ int main(void)
         cmocka_unit_test(an_attempt_that_died_leaves_unknown_members_behind_the_recorded_ones),
         cmocka_unit_test(
             an_attempt_that_died_between_associations_leaves_unknown_members_before_the_recorded),
+        cmocka_unit_test(members_that_are_not_asked_for_are_no_members),
+        cmocka_unit_test(what_may_have_been_sent_is_counted_in_members),
         cmocka_unit_test(a_target_that_is_not_configured_fails_visibly),
         cmocka_unit_test(cancel_ends_a_waiting_delivery),
+        cmocka_unit_test(a_cancel_that_was_cut_short_is_no_delivery),
         cmocka_unit_test(a_void_end_ends_nothing),
         cmocka_unit_test(statuses_have_the_right_class),
     };

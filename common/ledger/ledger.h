@@ -101,17 +101,35 @@ int ledger_dismissed(struct pg *c, bool *dismissed, const char *kind, const char
 /* ---- deliveries that a person acts on ---- */
 
 struct ledger_delivery {
-    char state[16], status[16]; /* delivery_state; what people are shown (superseded) */
+    char status[16]; /* what people are shown */
     char target[80], study[129];
-    char child[64];    /* a restart of it that is open or ended well; "" */
-    bool ended, child_open;
-    struct str request; /* data of its delivery.requested; empty: not known */
+    bool ended;
 };
-/* ERR_REJECT, 404: unknown. Free it in any case. */
+/* ERR_REJECT, 404: unknown. */
 int ledger_delivery(struct pg *c, struct ledger_delivery *out, const char *id,
                     struct err *e) MUST_CHECK;
-void ledger_delivery_free(struct ledger_delivery *d);
-/* The deliveries to a target that ended badly and were not restarted, the oldest first, at most max:
+
+/* What came of a delivery by restarts and resends, and by theirs: the one that matters most. */
+enum ledger_kin { KIN_NONE, KIN_WELL, KIN_BAD, KIN_OPEN };
+/* What a restart or a resend is made of. */
+struct ledger_ended {
+    char status[16];
+    bool ended;
+    bool again;   /* the child that this would make is there */
+    bool deleted; /* images of its decision are deleted, or about to be */
+    enum ledger_kin kin;
+    char kin_id[64], kin_status[16];
+    /* Members that ended well (delivered, repeated, not accepted): as its end counts them; as its
+     * members tell, and their positions. */
+    int64_t counted_well, well_n;
+    struct str well;
+    struct str request, first; /* data of its delivery.requested; of that of its first parent */
+};
+/* child: the id of what is to be made. ERR_REJECT, 404: unknown. Free it in any case. */
+int ledger_ended(struct pg *c, struct ledger_ended *out, const char *id, const char *child,
+                 struct err *e) MUST_CHECK;
+void ledger_ended_free(struct ledger_ended *d);
+/* The deliveries to a target that ended badly and were not sent again, the oldest first, at most max:
  * ids joined by newlines. */
 int ledger_delivery_failures(struct pg *c, struct str *out, const char *target, int64_t max,
                              struct err *e) MUST_CHECK;

@@ -71,7 +71,7 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
     right = {"study": uid, "series": series, "hold": "a-hold"}
     of_target = {r["target"]: r["delivery"] for r in site.query("SELECT target, delivery FROM deliveries")}
     acted_on = {"cancelDelivery": of_target["paused"], "retryDelivery": of_target["halted"],
-                "restartDelivery": of_target["shut"]}
+                "restartDelivery": of_target["shut"], "resendDelivery": of_target["archive"]}
     failed = of_target["closed"]
     because, reason = {"why": "a test"}, {"reason": "a test"}
     bodies = {"putConfig": [body, {"rules": 7}, b"{"], "checkConfig": [body, {"nonsense": 1}, b"", b"\xff"],
@@ -79,6 +79,7 @@ def test_every_route_answers_as_its_document_says(site, tmp_folder):
               "releaseHold": [because],
               **{action: [reason, {}, {"reason": 7}, b"{"] for action in acted_on},
               "restartDeliveries": [{"ids": ["none"], **reason}, {"target": "x", "ids": ["none"], **reason}, {}],
+              "resendDeliveries": [{"ids": [of_target["archive"], "none"], **reason}, {"ids": [], **reason}, reason],
               "replayStudy": [{"dryRun": True, **reason}, {"decisions": ["none"], **reason}, {"rules": 7, **reason}, {}],
               "rerouteStudy": [{"targets": ["archive"], "dryRun": True, **reason}, {"targets": [], **reason}, reason],
               "dismiss": [{"kind": "delivery", "id": failed, **because}, {"kind": "delivery", "id": "none", **because},

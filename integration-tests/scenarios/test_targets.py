@@ -391,11 +391,67 @@ def test_what_failed_is_restarted_once_however_often_it_is_asked(targets):
     assert {x["delivery"]: (x["state"], x["parent"]) for x in s["deliveries"]} == {
         d["delivery"]: ("superseded", None), first[1]["restarted"]: ("delivered", d["delivery"])}
     assert len(sink.arrived) == SLICES
-    resend = post(site, f"{first[1]['restarted']}/restart")  # what was delivered is sent again
-    assert resend[0] == 202
-    site.ledger_within(20, "SELECT state::text FROM deliveries WHERE delivery = %s", "delivered",
-                       resend[1]["restarted"])
-    assert len(sink.arrived) == 2 * SLICES
+    assert post(site, f"{first[1]['restarted']}/restart", key="a third")[0] == 409
+    assert len(sink.arrived) == SLICES
+    sink.stop()
+
+
+def ends_as(site, delivery, state):
+    """Waits for its end; what it was asked for, and the members that were not delivered."""
+    site.ledger_within(20, "SELECT state::text FROM deliveries WHERE delivery = %s", state, delivery)
+    row, = site.query("SELECT members, members - delivered - repeated AS rest FROM deliveries WHERE delivery = %s", delivery)
+    return row["members"], row["rest"]
+
+
+def test_a_restart_sends_only_what_did_not_arrive(targets):
+    """Two of three are refused; the restart of the rest goes wrong half-way, and so the restart of the restart."""
+    site, name, refuse = targets.site, "rest", {0, 2}
+    sink = Sink(answer=lambda _, sop: 0xA900 if sop in [sop_of(name, n) for n in refuse] else 0).start()
+    add_target(targets, name, config.dicom(sink.port, attempts=1, retry=1))
+    send(site, targets.folder, name)
+    first = first_delivery(site, name, "failed")["delivery"]
+    assert members_of(targets.delivery(name, "failed")) == {"delivered": 1, "failed": 2}
+    arrived, refuse = len(sink.arrived), {2}
+    status, answer = post(site, f"{first}/restart")
+    assert (status, answer["members"]) == (202, 2)
+    second = answer["restarted"]
+    assert ends_as(site, second, "failed") == (2, 1)
+    assert [a.sop for a in sink.arrived[arrived:]] == [sop_of(name, 0), sop_of(name, 2)]
+    status, problem = post(site, f"{first}/restart")  # its restart is the one to go on with
+    assert status == 409 and second in problem["detail"]
+    arrived, refuse = len(sink.arrived), {}
+    items = site.request("POST", "/deliveries/restart", {"reason": "mended", "target": name})[1]["items"]
+    assert [(i["delivery"], i["members"]) for i in items] == [(second, 1)]
+    third = items[0]["restarted"]
+    assert ends_as(site, third, "delivered") == (1, 0)
+    assert [a.sop for a in sink.arrived[arrived:]] == [sop_of(name, 2)]
+    assert post(site, f"{third}/restart")[0] == 409
+    ends = {d["delivery"]: d["state"] for d in site.settled(uid_of(name), SLICES)["deliveries"]}
+    assert ends == {first: "superseded", second: "superseded", third: "delivered"}
+    assert site.unbalanced(uid_of(name)) == []
+    sink.stop()
+
+
+def test_a_resend_sends_everything_again_on_record(targets):
+    site, name = targets.site, "disk"
+    sink = Sink().start()
+    add_target(targets, name, config.dicom(sink.port, attempts=1, retry=1))
+    send(site, targets.folder, name)
+    first = targets.delivery(name, "delivered")["delivery"]
+    status, problem = post(site, f"{first}/restart")
+    assert status == 409 and "resend" in problem["detail"]
+    answer = post(site, f"{first}/resend", key="lost its disk")
+    assert answer[0] == 202 and answer[1]["members"] == SLICES
+    assert ends_as(site, answer[1]["resent"], "delivered") == (SLICES, 0)
+    assert post(site, f"{first}/resend", key="lost its disk") == answer
+    assert sorted(a.sop for a in sink.arrived) == sorted(2 * [sop_of(name, n) for n in range(SLICES)])
+    site.ledger_within(20, "SELECT body->>'why' FROM events WHERE type = 'command.answered' "
+                       "AND body->>'kind' = 'resend' AND body->>'name' = %s", "a test", first)
+    assert site.cli("resend", first, "--reason", "and once more").split()[:2] == [first, "resend"]
+    sink.has(3 * SLICES)
+    site.settled(uid_of(name), SLICES)
+    assert {d["state"] for d in site.ledger_study(uid_of(name))["deliveries"]} == {"delivered"}
+    assert site.unbalanced(uid_of(name)) == []
     sink.stop()
 
 
@@ -442,7 +498,7 @@ def test_the_alarm_of_a_target_ends_when_it_leaves_the_configuration(targets):
     sink.stop()
 
 
-def test_the_command_line_lists_restarts_and_cancels(targets):
+def test_the_command_line_lists_restarts_resends_and_cancels(targets):
     site = targets.site
     sink = Sink(reject=(1, 1, 7)).start()
     add_target(targets, "line", config.dicom(sink.port, attempts=1, retry=1))
@@ -456,7 +512,9 @@ def test_the_command_line_lists_restarts_and_cancels(targets):
     assert site.cli("restart", "--target", "line") == ""
     code, text = site.cli("cancel", child, check=False)
     assert code != 0 and "has ended" in text
-    assert site.cli("restart", child).split()[:2] == [child, "restart"]
+    code, text = site.cli("restart", child, check=False)
+    assert code != 0 and "resend" in text
+    assert site.cli("resend", child).split()[:2] == [child, "resend"]
     sink.stop()
 
 
@@ -472,7 +530,7 @@ def test_what_is_open_too_long_expires_visibly_and_may_be_restarted(site, tmp_fo
     assert (ended["delivered"], ended["failed"], ended["reason"]) == (1, 2, "expired")
     assert site.unbalanced(uid_of("slow")) == []
     status, answer = post(site, f"{ended['delivery']}/restart")
-    assert status == 202
+    assert (status, answer["members"]) == (202, 2)
     site.ledger_within(20, "SELECT state::text FROM deliveries WHERE delivery = %s", "delivered", answer["restarted"])
 
 
@@ -502,6 +560,26 @@ def test_an_undecodable_record_goes_to_dlq_and_stops_nothing(site, tmp_folder):
     site.dispatcher.start().ready()
     send(site, tmp_folder, "pacs", NumberOfFrames=1)
     within(20, lambda: len(sink.arrived) == 2 * SLICES, what="delivered after the restart")
+
+
+def test_requests_for_members_that_there_are_not_harm_nobody(site, tmp_folder):
+    """Positions that are none go to dlq; those that the manifest does not have fail visibly."""
+    sink = site.sink()
+    site.up(document({"pacs": config.dicom(sink.port, attempts=1)}))
+    send(site, tmp_folder, "pacs")
+    parent, = site.settled(uid_of("pacs"), SLICES)["deliveries"]
+    request = json.loads(site.value("SELECT request FROM deliveries WHERE delivery = %s", parent["delivery"]))
+    for child, members, positions in (("overlapping", 4, "0-2,2"), ("beyond", 2, "0,7"), ("some", 2, "0,2")):
+        data = {**request, "delivery": child, "parent": parent["delivery"], "members": members, "positions": positions}
+        site.kafka.produce(f"talaria.{site.name}.delivery", "pacs", json.dumps({
+            "specversion": "1.0", "id": child, "source": "/test", "type": "talaria.delivery.requested.v1", "data": data}),
+            ce_type="talaria.delivery.requested.v1")
+    site.ledger_within(20, "SELECT state::text FROM deliveries WHERE delivery = %s", "delivered", "some")
+    site.ledger_within(20, "SELECT reason FROM deliveries WHERE delivery = %s",
+                       "after 1 attempts: manifest: 3 members instead of 8 or more", "beyond")
+    assert [a.sop for a in sink.arrived[SLICES:]] == [sop_of("pacs", n) for n in (0, 2)]
+    site.ledger_within(20, "SELECT count(*) FROM rejected WHERE stage = 'dispatch' AND error LIKE '%%/positions%%'", 1)
+    assert site.query("SELECT * FROM deliveries WHERE delivery = 'overlapping'") == []
 
 
 OPEN = 10000

@@ -1,13 +1,15 @@
 /*
  * What people do to deliveries. Cancel and retry are commands to the dispatcher, in the partition
- * of the target. A restart of what has ended is a new request with `parent`, made from the ledger;
- * its id comes from the parent's and the command's, so a repeated request is the same restart.
+ * of the target. Restart and resend of what has ended are a new request with `parent`, made from the
+ * ledger (again.h); its id comes from the parent's and the command's, so a repeated request is the
+ * same one.
  */
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "base/vec.h"
 #include "event/ids.h"
+#include "gateway/again.h"
 #include "gateway/gateway.h"
 #include "ledger/ledger.h"
 
@@ -37,27 +39,21 @@ static const struct row_table bulk_table = {
     "restart", sizeof(struct action_body), bulk_rows, ARRAY_LEN(bulk_rows), "What is restarted.",
     true};
 
-static int look_up(struct call *c, struct ledger_delivery *d, const char *id, struct err *e)
-{
-    struct pg *pg = pool_take(c->g->pool, e);
-    *d = (struct ledger_delivery){0};
-    int rc = pg ? ledger_delivery(pg, d, id, e) : -1;
-    pool_give(c->g->pool, pg);
-    return rc;
-}
+static const struct row ids_rows[] = {
+    {"reason", ROW_STRING, ROW(action_body, reason), ROW_REQUIRED, .min = 1, .max = COMMAND_REASON_MAX,
+     .help = "For the record."},
+    {"ids", ROW_STRINGS, ROW(action_body, ids), ROW_REQUIRED, .min = 1, .max = BULK_MAX,
+     .help = "These deliveries."},
+};
+static const struct row_table ids_table = {
+    "resend", sizeof(struct action_body), ids_rows, ARRAY_LEN(ids_rows), "What is sent again.",
+    true};
 
-static void reply_accepted(struct call *c, const char *command, const char *delivery,
-                           const char *child)
+static void begin_answer(struct call *c, const char *command)
 {
-    struct str *s = &c->reply->body;
     c->reply->status = 202;
-    str_puts(s, "{\"command\":");
-    str_json(s, command, strlen(command));
-    str_puts(s, ",\"delivery\":");
-    str_json(s, delivery, strlen(delivery));
-    if (child)
-        str_printf(s, ",\"restarted\":\"%s\"", child);
-    str_putc(s, '}');
+    str_puts(&c->reply->body, "{\"command\":");
+    str_json(&c->reply->body, command, strlen(command));
 }
 
 /* ---- cancel, retry ---- */
@@ -71,7 +67,9 @@ static void command(struct call *c, enum event_type type)
     char id[COMMAND_MAX + 1];
     if (!command_take(c, &b, &action_table, a, id))
         goto out;
-    int rc = look_up(c, &d, c->param, &e);
+    struct pg *pg = pool_take(c->g->pool, &e);
+    int rc = pg ? ledger_delivery(pg, &d, c->param, &e) : -1;
+    pool_give(c->g->pool, pg);
     if (rc == 0 && (d.ended || !*d.target))
         rc = err_set(&e, ERR_REJECT, 409, "The delivery has ended: %s.", d.status);
     if (rc == 0) {
@@ -84,12 +82,15 @@ static void command(struct call *c, enum event_type type)
         struct gateway_record record = {"delivery", d.target, &ev};
         rc = c->g->append(c->g->arg, &record, 1, &e);
     }
-    if (rc == 0)
-        reply_accepted(c, id, c->param, NULL);
-    else
+    if (rc == 0) {
+        begin_answer(c, id);
+        str_puts(&c->reply->body, ",\"delivery\":");
+        str_json(&c->reply->body, c->param, strlen(c->param));
+        str_putc(&c->reply->body, '}');
+    } else {
         command_refuse(c, &e);
+    }
 out:
-    ledger_delivery_free(&d);
     arena_free(a);
 }
 
@@ -103,78 +104,71 @@ void api_delivery_retry(struct call *c)
     command(c, EVENT_COMMAND_RETRY);
 }
 
-/* ---- restart ---- */
+/* ---- restart, resend ---- */
 
-/* 409 if it may not be restarted. *again: this very command has restarted it already. */
-static int may_restart(const struct ledger_delivery *d, const char *child, bool *again,
-                       struct err *e)
-{
-    *again = strcmp(d->child, child) == 0;
-    if (*again)
-        return 0;
-    if (!d->ended)
-        return err_set(e, ERR_REJECT, 409, "The delivery has not ended: %s.", d->status);
-    if (d->child_open || strcmp(d->status, "superseded") == 0)
-        return err_set(e, ERR_REJECT, 409, "It was restarted already, as %s.", d->child);
-    if (d->request.len == 0)
-        return err_set(e, ERR_REJECT, 409, "The ledger does not hold its request.");
-    return 0;
-}
+static const struct {
+    const char *kind, *done; /* of command.answered; of the answer's member with the new id */
+} words[] = {[AGAIN_RESTART] = {"restart", "restarted"}, [AGAIN_RESEND] = {"resend", "resent"}};
 
-/* The request once more, under the child's id. Its texts live in a. */
-static int make_request(struct event *ev, const struct ledger_delivery *d, const char *parent,
-                        const char *child, struct arena *a, struct err *e)
-{
-    struct event_delivery_requested *r = &ev->requested;
-    ev->type = EVENT_DELIVERY_REQUESTED;
-    if (rows_decode(r, event_table(ev->type), d->request.data, d->request.len, a, NULL, e))
-        return err_wrap(e, "request in the ledger");
-    r->delivery = arena_strdup(a, child);
-    r->parent = arena_strdup(a, parent);
-    r->not_before = r->not_after = NULL; /* they were those of the first one */
-    return 0;
-}
-
-/* Appends the request of one restart to records (none if it stands already). */
-struct restart {
+/* Requests that are to be written for one command (none for those that stand already). */
+struct again {
     struct call *c;
+    enum again_kind kind;
     struct arena *arena;
     const char *command;
     VEC(struct gateway_record) records;
+    size_t whole; /* of these */
 };
 
-static int restart_one(struct restart *r, const char *id, char child[HASH_ID_HEX], struct err *e)
+/* The delivery, and what becomes of it, as members of an object in the answer. */
+static void put_item(struct again *r, struct str *out, const struct event_delivery_requested *x,
+                     bool whole)
 {
-    struct ledger_delivery d;
-    bool again = false;
+    str_printf(out, ",\"%s\":\"%s\",\"members\":%lld", words[r->kind].done, x->delivery,
+               (long long)x->members);
+    if (whole)
+        str_puts(out, ",\"whole\":true");
+}
+
+static int send_again(struct again *r, struct str *out, const char *id, struct err *e)
+{
+    struct ledger_ended d = {0};
+    char child[HASH_ID_HEX];
+    bool whole;
+    struct event *ev = arena_alloc(r->arena, sizeof *ev);
+    *ev = (struct event){.type = EVENT_DELIVERY_REQUESTED};
     ids_restart(child, id, r->command);
-    int rc = look_up(r->c, &d, id, e);
+    struct pg *pg = pool_take(r->c->g->pool, e);
+    int rc = pg ? ledger_ended(pg, &d, id, child, e) : -1;
+    pool_give(r->c->g->pool, pg);
     if (rc == 0)
-        rc = may_restart(&d, child, &again, e);
-    if (rc == 0 && !again) {
-        struct event *ev = arena_alloc(r->arena, sizeof *ev);
-        *ev = (struct event){0};
-        rc = make_request(ev, &d, id, child, r->arena, e);
-        if (rc == 0)
-            *vec_push(&r->records) = (struct gateway_record){"delivery", ev->requested.target, ev};
+        rc = again_request(&ev->requested, &whole, r->kind, &d, id, child, r->arena, e);
+    if (rc == 0) {
+        put_item(r, out, &ev->requested, whole);
+        r->whole += whole && !d.again;
     }
-    ledger_delivery_free(&d);
+    if (rc == 0 && !d.again)
+        *vec_push(&r->records) = (struct gateway_record){"delivery", ev->requested.target, ev};
+    ledger_ended_free(&d);
     return rc;
 }
 
 /* The requests, then the answer that says who wanted it and why. */
-static int write_restarts(struct restart *r, const char *name, const char *reason, struct err *e)
+static int write_again(struct again *r, const char *name, const char *reason, struct err *e)
 {
-    char id[COMMAND_MAX + 16], text[64];
+    char id[COMMAND_MAX + 16], text[128];
     size_t n = r->records.n;
     if (n == 0)
         return 0;
     snprintf(id, sizeof id, "%s.answered", r->command);
-    snprintf(text, sizeof text, "%zu restarted", n);
+    int at = snprintf(text, sizeof text, "%zu %s", n, words[r->kind].done);
+    if (r->whole)
+        snprintf(text + at, sizeof text - (size_t)at,
+                 ", %zu of them whole: what is open has too many pieces", r->whole);
     struct event answered = {
         .type = EVENT_COMMAND_ANSWERED,
         .id = id,
-        .note = {.kind = "restart",
+        .note = {.kind = words[r->kind].kind,
                  .name = name,
                  .by = COMMAND_USER,
                  .why = reason,
@@ -186,35 +180,51 @@ static int write_restarts(struct restart *r, const char *name, const char *reaso
     return r->c->g->append(r->c->g->arg, r->records.items, r->records.n, e);
 }
 
-void api_delivery_restart(struct call *c)
+static void one_again(struct call *c, enum again_kind kind)
 {
     struct err e = {0};
     struct action_body b;
-    char id[COMMAND_MAX + 1], child[HASH_ID_HEX];
-    struct restart r = {.c = c, .arena = arena_new(0), .command = id};
+    struct str item = STR_INIT;
+    char id[COMMAND_MAX + 1];
+    struct again r = {.c = c, .kind = kind, .arena = arena_new(0), .command = id};
     if (command_take(c, &b, &action_table, r.arena, id)) {
-        if (restart_one(&r, c->param, child, &e) || write_restarts(&r, c->param, b.reason, &e))
+        if (send_again(&r, &item, c->param, &e) || write_again(&r, c->param, b.reason, &e)) {
             command_refuse(c, &e);
-        else
-            reply_accepted(c, id, c->param, child);
+        } else {
+            begin_answer(c, id);
+            str_puts(&c->reply->body, ",\"delivery\":");
+            str_json(&c->reply->body, c->param, strlen(c->param));
+            str_printf(&c->reply->body, "%s}", str_cstr(&item));
+        }
     }
     vec_free(&r.records);
+    str_free(&item);
     arena_free(r.arena);
+}
+
+void api_delivery_restart(struct call *c)
+{
+    one_again(c, AGAIN_RESTART);
+}
+
+void api_delivery_resend(struct call *c)
+{
+    one_again(c, AGAIN_RESEND);
 }
 
 /* ---- many ---- */
 
 /* One item of the answer; -1: the ledger does not answer, nothing was written. */
-static int restart_item(struct restart *r, struct str *items, const char *id, struct err *e)
+static int add_item(struct again *r, struct str *items, const char *id, struct err *e)
 {
-    char child[HASH_ID_HEX];
-    int rc = restart_one(r, id, child, e);
-    if (rc && e->kind != ERR_REJECT)
-        return -1;
     str_puts(items, items->len ? ",{\"delivery\":" : "{\"delivery\":");
     str_json(items, id, strlen(id));
-    str_puts(items, rc ? ",\"problem\":" : ",\"restarted\":");
-    str_json(items, rc ? e->text : child, strlen(rc ? e->text : child));
+    if (send_again(r, items, id, e)) {
+        if (e->kind != ERR_REJECT)
+            return -1;
+        str_puts(items, ",\"problem\":");
+        str_json(items, e->text, strlen(e->text));
+    }
     str_putc(items, '}');
     err_clear(e);
     return 0;
@@ -247,38 +257,46 @@ static bool repeats(const struct row_strings *ids, size_t i)
     return false;
 }
 
-static int restart_many(struct restart *r, struct action_body *b, struct str *items, struct err *e)
+static int all_again(struct again *r, struct action_body *b, struct str *items, struct err *e)
 {
     if (b->target && failures_of(r->c, b->target, &b->ids, r->arena, e))
         return -1;
     for (size_t i = 0; i < b->ids.n; i++)
-        if (!repeats(&b->ids, i) && restart_item(r, items, b->ids.items[i], e))
+        if (!repeats(&b->ids, i) && add_item(r, items, b->ids.items[i], e))
             return -1;
-    return write_restarts(r, b->target ? b->target : "deliveries", b->reason, e);
+    return write_again(r, b->target ? b->target : "deliveries", b->reason, e);
 }
 
-void api_deliveries_restart(struct call *c)
+static void many_again(struct call *c, enum again_kind kind, const struct row_table *table)
 {
     static const struct rows_error none = {"", "target or ids must be given, not both"};
     struct err e = {0};
     struct action_body b = {0};
     struct str items = STR_INIT;
     char id[COMMAND_MAX + 1];
-    struct restart r = {.c = c, .arena = arena_new(0), .command = id};
-    if (!command_take(c, &b, &bulk_table, r.arena, id))
+    struct again r = {.c = c, .kind = kind, .arena = arena_new(0), .command = id};
+    if (!command_take(c, &b, table, r.arena, id))
         goto out;
     if (!b.target == !b.ids.n) {
         reply_errors(c, &none, 1);
-    } else if (restart_many(&r, &b, &items, &e)) {
+    } else if (all_again(&r, &b, &items, &e)) {
         command_refuse(c, &e);
     } else {
-        c->reply->status = 202;
-        str_puts(&c->reply->body, "{\"command\":");
-        str_json(&c->reply->body, id, strlen(id));
+        begin_answer(c, id);
         str_printf(&c->reply->body, ",\"items\":[%s]}", str_cstr(&items));
     }
 out:
     vec_free(&r.records);
     str_free(&items);
     arena_free(r.arena);
+}
+
+void api_deliveries_restart(struct call *c)
+{
+    many_again(c, AGAIN_RESTART, &bulk_table);
+}
+
+void api_deliveries_resend(struct call *c)
+{
+    many_again(c, AGAIN_RESEND, &ids_table);
 }

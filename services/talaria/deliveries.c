@@ -1,4 +1,4 @@
-/* talaria deliveries, restart, cancel, retry: what became of deliveries, and what a person does. */
+/* talaria deliveries, restart, resend, cancel, retry: what became of deliveries, and what a person does. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -99,6 +99,13 @@ static void begin_body(struct str *body, const char *reason)
     str_json(body, reason, strlen(reason));
 }
 
+/* The new delivery of a restart or a resend; NULL. */
+static const char *child_of(const json_t *answer)
+{
+    const char *child = show_text(answer, "restarted");
+    return child ? child : show_text(answer, "resent");
+}
+
 /* Each id by itself; the worst exit status. */
 static int act_on_each(const struct cli *c, const char *action, const char *reason, int n,
                        char *const *ids)
@@ -113,7 +120,7 @@ static int act_on_each(const struct cli *c, const char *action, const char *reas
         str_putc(&body, '}');
         int status = http_post(c, str_cstr(&path), &body, &out);
         json_t *j = status == EXIT_DONE ? json_loadb(out.data, out.len, 0, NULL) : NULL;
-        const char *child = j ? show_text(j, "restarted") : NULL;
+        const char *child = j ? child_of(j) : NULL;
         if (status == EXIT_DONE && c->json)
             printf("%s\n", str_cstr(&out));
         else if (status == EXIT_DONE)
@@ -167,7 +174,7 @@ static int restart_target(const struct cli *c, const char *target, const char *r
     else if (status == EXIT_DONE)
         for (size_t i = 0; i < json_array_size(items); i++) {
             const json_t *x = json_array_get(items, i);
-            const char *child = show_text(x, "restarted"), *problem = show_text(x, "problem");
+            const char *child = child_of(x), *problem = show_text(x, "problem");
             printf("%s %s %s\n", show_text(x, "delivery"),
                    child ? "restart" : "refused:", child ? child : problem);
         }
@@ -196,4 +203,11 @@ static int run_restart(struct cli *c, int argc, char **argv)
                   : act_on_each(c, "restart", reason, argc - 1, argv + 1);
 }
 const struct command command_restart = {
-    "restart", "[DELIVERY…]", "deliver again what has ended, as new deliveries", run_restart};
+    "restart", "[DELIVERY…]", "of deliveries that have ended, send what did not arrive", run_restart};
+
+static int run_resend(struct cli *c, int argc, char **argv)
+{
+    return run_action(c, &command_resend, argc, argv);
+}
+const struct command command_resend = {
+    "resend", "DELIVERY…", "of deliveries that have ended, send everything once more", run_resend};

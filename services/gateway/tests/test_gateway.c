@@ -11,6 +11,11 @@
 
 enum { BODY_MAX = 4096 };
 
+#define REQUEST                                                                                    \
+    "{\"delivery\":\"x\",\"decision\":\"d\",\"target\":\"pacs\",\"study\":\"1.2\","              \
+    "\"members\":3,\"manifest\":{\"key\":\"m\",\"sha256\":\"s\"},"                                \
+    "\"notAfter\":\"2020-01-01T00:00:00Z\"}"
+
 static struct cluster cluster;
 static struct gateway gateway;
 static struct http_server *server;
@@ -285,20 +290,27 @@ static void test_a_token_is_asked_for_where_one_is_set(void **state)
     gateway.token_sha256[0] = '\0';
 }
 
+/* id, state, parent, request; of an end of three members, one arrived and one was not accepted. */
+static const char deliveries_sql[] =
+    "INSERT INTO deliveries (delivery,state,target,study,parent,asked_at,finished_at,request,"
+    "delivered,not_accepted,failed) SELECT v.id,v.state::delivery_state,'pacs','1.2',v.parent,now(),"
+    "CASE WHEN v.state > 'b' THEN now() END,v.request,1,1,1 FROM (VALUES ('open','attempted',NULL,'{}'),"
+    "('failed','failed',NULL,'" REQUEST "'),('superseded','failed',NULL,'{}'),"
+    "('child','requested','superseded','{}'),('old','failed',NULL,NULL),"
+    "('behind','failed',NULL,'" REQUEST "'),('well','delivered',NULL,'" REQUEST "'),"
+    "('early','dismissed',NULL,'{}')) v (id,state,parent,request);"
+    "UPDATE deliveries SET finished_at=NULL WHERE delivery='early';"
+    "UPDATE deliveries SET delivered=3,not_accepted=0,failed=0 WHERE delivery='well';"
+    "INSERT INTO delivery_members (delivery,position,state,attempt) VALUES ('failed',0,'delivered',1),"
+    "('failed',1,'failed',1),('failed',2,'not-accepted',1),('behind',0,'delivered',1),"
+    "('well',0,'delivered',1),('well',1,'repeated',1),('well',2,'delivered',1)";
+
 static void test_what_people_do_to_deliveries(void **state)
 {
     (void)state;
     struct pg *pg = cluster_connect(&cluster);
     struct err e = {0};
-    if (pg_exec(pg,
-                "INSERT INTO deliveries (delivery,state,target,study,parent,asked_at,finished_at,"
-                "request) SELECT v.id,v.state::delivery_state,'pacs','1.2',v.parent,now(),now(),"
-                "v.request FROM (VALUES ('open','attempted',NULL,'{}'),"
-                "('failed','failed',NULL,'{\"delivery\":\"failed\",\"decision\":\"d\","
-                "\"target\":\"pacs\",\"study\":\"1.2\",\"members\":3,\"manifest\":"
-                "{\"key\":\"m\",\"sha256\":\"s\"},\"notAfter\":\"2020-01-01T00:00:00Z\"}'),"
-                "('restarted','failed',NULL,'{}'),('child','requested','restarted','{}'),"
-                "('old','failed',NULL,NULL)) v (id,state,parent,request)", &e))
+    if (pg_exec(pg, deliveries_sql, &e))
         fail_msg("%s", e.text);
     pg_free(pg);
     gateway.append = fake_append;
@@ -312,8 +324,18 @@ static void test_what_people_do_to_deliveries(void **state)
         {"open/cancel", "{}", 422, "/reason", NULL},
         {"open/restart", "{\"reason\":\"r\"}", 409, "has not ended", NULL},
         {"failed/cancel", "{\"reason\":\"r\"}", 409, "has ended", NULL},
-        {"failed/restart", "{\"reason\":\"r\"}", 202, "\"restarted\":\"", "delivery"},
-        {"restarted/restart", "{\"reason\":\"r\"}", 409, "already, as child", NULL},
+        {"failed/restart", "{\"reason\":\"r\"}", 202, "\"members\":1", "delivery"},
+        {"failed/resend", "{\"reason\":\"r\"}", 202, "\"members\":3", "delivery"},
+        {"well/restart", "{\"reason\":\"r\"}", 409, "A resend sends all of it", NULL},
+        {"well/resend", "{\"reason\":\"r\"}", 202, "\"resent\":\"", "delivery"},
+        {"well/resend", "{}", 422, "/reason", NULL},
+        {"open/resend", "{\"reason\":\"r\"}", 409, "has not ended", NULL},
+        {"early/restart", "{\"reason\":\"r\"}", 409, "has not ended", NULL},
+        {"behind/restart", "{\"reason\":\"r\"}", 409, "1 of 2 members", NULL},
+        {"superseded/restart", "{\"reason\":\"r\"}", 409, "already, as child", NULL},
+        {"superseded/resend", "{\"reason\":\"r\"}", 409, "already, as child", NULL},
+        {"resend", "{\"reason\":\"r\"}", 422, "/ids", NULL},
+        {"resend", "{\"reason\":\"r\",\"ids\":[\"well\",\"open\"]}", 202, "has not ended", "delivery"},
         {"old/restart", "{\"reason\":\"r\"}", 409, "does not hold", NULL},
         {"none/retry", "{\"reason\":\"r\"}", 404, "", NULL},
         {"open/pause", "{\"reason\":\"r\"}", 404, "", NULL},
@@ -333,8 +355,8 @@ static void test_what_people_do_to_deliveries(void **state)
         if (!rows[i].noun)
             continue;
         assert_string_equal(appended.key, "pacs");
-        if (strstr(path, "restart")) {
-            assert_string_equal(appended.parent, "failed");
+        if (strstr(path, "restart") || strstr(path, "resend")) {
+            assert_string_equal(appended.parent, says("\"delivery\":\"well") ? "well" : "failed");
             assert_int_equal(appended.n, 2); /* one request, and its answer */
             assert_true(says(appended.id));
         }

@@ -9,7 +9,7 @@ include common/build/libs.mk
 include common/build/rules.mk
 
 JOBS ?= $(shell nproc)
-# scenario files wait more than they work: so many at once, each worker with its own broker and database
+# scenarios wait more than they work: so many at once, each worker with its own broker and database
 WORKERS ?= 5
 PYTEST := /usr/bin/python3 -m pytest -c integration-tests/pytest.ini
 
@@ -39,7 +39,7 @@ all: $(PROGRAMS) ## build every service and the command line (VARIANT=release|ch
 unit-programs: $(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS)
 
 unit: unit-programs ## unit, fuzz-corpus and simulation tests of the current VARIANT
-	@common/build/run-units.sh $(UNIT_TESTS) $(FUZZ_TESTS) $(SIM_TESTS)
+	@common/build/run-units.sh $(SIM_TESTS) $(UNIT_TESTS) $(FUZZ_TESTS)
 
 # one library's tests: make unit-dicom VARIANT=check
 unit-%: 

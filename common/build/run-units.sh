@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs test programs, as many at once as there are processors (UNIT_JOBS), each under a time limit; prints what
-# failed in full, and a summary line "N passed, N failed" (or, with TEST_COUNTS=FILE, appends the two numbers to
-# FILE instead). Usage: run-units.sh PROGRAM...
+# Runs test programs, twice as many at once as there are processors (UNIT_JOBS; those with a broker wait), each
+# under a time limit; prints what failed in full, and a summary line "N passed, N failed" (or, with
+# TEST_COUNTS=FILE, appends the two numbers to FILE instead). Usage: run-units.sh PROGRAM...
 set -u
 if [ "${1:-}" = --one ]; then
     program=$2 log=$(mktemp "$UNIT_RESULTS/log.XXXXXX")
@@ -26,7 +26,7 @@ UNIT_RESULTS=$(mktemp -d)
 export UNIT_RESULTS
 trap 'rm -rf "$UNIT_RESULTS"' EXIT
 touch "$UNIT_RESULTS/ok" "$UNIT_RESULTS/failed"
-[ $# -eq 0 ] || printf '%s\0' "$@" | xargs -0 -n 1 -P "${UNIT_JOBS:-$(nproc)}" "$0" --one
+[ $# -eq 0 ] || printf '%s\0' "$@" | xargs -0 -n 1 -P "${UNIT_JOBS:-$(($(nproc) * 2))}" "$0" --one
 passed=$(wc -l <"$UNIT_RESULTS/ok")
 failed=$(wc -l <"$UNIT_RESULTS/failed")
 if [ -n "${TEST_COUNTS:-}" ]; then

@@ -23,14 +23,16 @@ if ! make -j"$(nproc)" all unit-programs; then
     printf '\nThe build failed.\n0 passed, 1 failed\n'
     exit 1
 fi
-part "unit and simulation tests"
-make unit
-part "lint"
-counted common/build/lint.sh
-part "scenario tests, beside them the simulators with ${SOAK_SEEDS:=100000} seeds each"
+# With what the tests leave of the processors, from here to the end of the scenarios.
+: "${SOAK_SEEDS:=100000}"
 soak_log=$(mktemp)
 TEST_COUNTS=$soak_log.counts nice -n 19 make soak SOAK_SEEDS="$SOAK_SEEDS" >"$soak_log" 2>&1 &
 soak=$!
+part "unit and simulation tests, beside all that follows the simulators with $SOAK_SEEDS seeds each"
+make unit
+part "lint"
+counted common/build/lint.sh
+part "scenario tests"
 before=$(wc -l <"$TEST_COUNTS")
 make scenarios
 [ "$(wc -l <"$TEST_COUNTS")" -gt "$before" ] || echo "0 1" >>"$TEST_COUNTS"

@@ -19,6 +19,8 @@
 #define STUCK_MS 120000
 #define FLUSH_MS 10000
 #define TURN_MS  1000
+#define BACK_MS  2000 /* a wall clock that is set back by more ends the process */
+#define LEAVE_S  30   /* … within so long */
 
 METRIC_GAUGE(build_info, "talaria_build_info", "1; what runs here.", "service,version");
 
@@ -251,6 +253,31 @@ static void watch(struct daemon *d)
     abort();
 }
 
+static int64_t wall_ahead(void)
+{
+    return clock_wall_ms() - clock_mono_ms();
+}
+
+/* The Kafka client waits for wall times: set back by an hour, its heartbeats, and its end, are an hour late. So the process
+ * leaves as if it were killed, but for its associations, which may end (docs/decisions/0006). */
+static void leave_if_set_back(struct daemon *d)
+{
+    int64_t ahead = wall_ahead(), back = d->wall_ahead - ahead;
+    d->wall_ahead = ahead;
+    if (back < BACK_MS)
+        return;
+    log_error("the wall clock was set back; leaving, to be started again", LOG_INT("ms", back));
+    alarm(LEAVE_S);
+    const struct daemon_part *const *parts = d->service->parts;
+    for (size_t i = 0; i < d->n_parts; i++)
+        if (parts[i]->drain)
+            parts[i]->drain(d);
+    for (size_t i = d->n_parts; i-- > 0;)
+        if (parts[i]->drain && parts[i]->stop)
+            parts[i]->stop(d);
+    _exit(EXIT_FAILURE);
+}
+
 static bool all_ready(struct daemon *d)
 {
     struct str body = STR_INIT;
@@ -271,6 +298,7 @@ static void serve(struct daemon *d)
         }
         clock_sleep_ms(told ? TURN_MS : 50, &d->stopping);
         watchdog_beat(d->main_beat);
+        leave_if_set_back(d);
         watch(d);
         notify_supervisor("WATCHDOG=1");
     }
@@ -309,6 +337,7 @@ static int run(struct daemon *d)
     catch_signals(d);
     readiness_init(&d->boot, "starting");
     d->main_beat = watchdog_add(d, "main");
+    d->wall_ahead = wall_ahead();
     metric_set(&build_info, 1, d->service->name, TALARIA_VERSION);
     log_info("starting", LOG_STR("version", TALARIA_VERSION), LOG_STR("site", d->settings->site));
     int r = boot(d, &e);

@@ -51,6 +51,7 @@ struct daemon {
     struct beat beats[DAEMON_THREADS];
     size_t n_beats;
     struct beat *main_beat;
+    int64_t wall_ahead; /* of the monotonic clock, when it was last compared */
 };
 
 /* settings.c */

@@ -1,4 +1,6 @@
 /* Every query against a real ledger with one story in it, and pages, filters, balances. */
+#include <stdio.h>
+
 #include "base/mem.h"
 #include "ledger/ledger.h"
 #include "pg/tests/cluster.h"
@@ -312,6 +314,82 @@ static void test_what_a_replay_asked_for_is_counted(void **state)
     pg_rollback(pg);
 }
 
+/* del2 → del3 (failed) → what the statement adds. */
+static void child(const char *sql)
+{
+    struct err e;
+    ok(pg_exec(pg,
+               "BEGIN; UPDATE deliveries SET request='first' WHERE delivery='del2';"
+               "INSERT INTO deliveries (delivery,state,parent,target,study,decision,asked_at,"
+               "finished_at,request,delivered,failed) VALUES ('del3','failed','del2','archive','1.2',"
+               "'dec1',now(),now(),'second',2,1);"
+               "INSERT INTO delivery_members (delivery,position,state,attempt) SELECT 'del3',i,"
+               "(CASE i WHEN 4 THEN 'open' WHEN 5 THEN 'failed' WHEN 6 THEN 'not-accepted' WHEN 7"
+               " THEN 'cancelled' WHEN 9 THEN 'repeated' ELSE 'delivered' END)::member_state,1"
+               " FROM generate_series(2,9) i",
+               &e),
+       &e);
+    ok(pg_exec(pg, sql, &e), &e);
+}
+
+static void test_what_a_restart_is_made_of(void **state)
+{
+    (void)state;
+    struct err e;
+    struct ledger_ended d;
+    child("SELECT");
+    ok(ledger_ended(pg, &d, "del3", "none", &e), &e);
+    assert_string_equal(d.status, "failed");
+    assert_true(d.ended && !d.again && !d.deleted);
+    assert_int_equal(d.kin, KIN_NONE);
+    assert_int_equal(d.counted_well, 2);
+    assert_int_equal(d.well_n, 5);
+    assert_string_equal(str_cstr(&d.well), "2-3,6,8-9");
+    assert_string_equal(str_cstr(&d.request), "second");
+    assert_string_equal(str_cstr(&d.first), "first");
+    ledger_ended_free(&d);
+    ok(pg_exec(pg, "UPDATE receipts SET condemned_at=now() WHERE receipt='r1'", &e), &e);
+    ok(ledger_ended(pg, &d, "del2", "del3", &e), &e);
+    assert_true(d.again && d.deleted);
+    assert_int_equal(d.kin, KIN_BAD);
+    assert_string_equal(d.kin_id, "del3");
+    assert_string_equal(d.kin_status, "failed");
+    assert_string_equal(str_cstr(&d.well), "0");
+    ledger_ended_free(&d);
+    assert_int_equal(ledger_ended(pg, &d, "none", "x", &e), -1);
+    assert_int_equal(e.code, 404);
+    pg_rollback(pg);
+}
+
+static void test_a_restart_of_a_restart_supersedes_both(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *state;
+        enum ledger_kin kin;
+    } rows[] = {{"requested", KIN_OPEN}, {"delivered", KIN_WELL}, {"failed", KIN_BAD},
+                {"cancelled", KIN_BAD}, {"dismissed", KIN_WELL}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err e;
+        struct ledger_ended d;
+        char sql[256];
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO deliveries (delivery,state,parent,target,study,asked_at) VALUES"
+                 " ('del4','%s','del3','archive','1.2',now())",
+                 rows[i].state);
+        child(sql);
+        str_clear(&out);
+        ok(ledger_delivery_failures(pg, &out, "archive", 10, &e), &e);
+        assert_string_equal(str_cstr(&out), strcmp(rows[i].state, "failed") == 0 ? "del4" : "");
+        ok(ledger_ended(pg, &d, "del2", "x", &e), &e);
+        assert_int_equal(d.kin, rows[i].kin);
+        assert_string_equal(d.kin_id, "del4");
+        assert_string_equal(d.status, rows[i].kin == KIN_BAD ? "failed" : "superseded");
+        ledger_ended_free(&d);
+        pg_rollback(pg);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -324,6 +402,8 @@ int main(void)
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_ages_and_balances),
         cmocka_unit_test(test_a_restart_supersedes),
+        cmocka_unit_test(test_what_a_restart_is_made_of),
+        cmocka_unit_test(test_a_restart_of_a_restart_supersedes_both),
         cmocka_unit_test(test_what_a_replay_asked_for_is_counted),
     };
     return cmocka_run_group_tests(tests, start, stop);

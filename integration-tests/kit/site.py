@@ -36,6 +36,8 @@ IMBALANCES = """
         coalesce(v.not_accepted, 0) + coalesce(v.failed, 0) + coalesce(v.cancelled, 0)
     UNION ALL SELECT 'a delivery with more outcomes than members', v.delivery FROM deliveries v
     WHERE v.members < (SELECT count(*) FROM delivery_members x WHERE x.delivery = v.delivery AND x.state <> 'open')
+    UNION ALL SELECT 'writers that waited for each other', deadlocks || ' times' FROM pg_stat_database
+    WHERE datname = current_database() AND deadlocks > 0
     LIMIT 20"""
 
 

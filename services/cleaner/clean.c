@@ -38,12 +38,15 @@ struct kind {
 
 /* Statements break where SQL does. */
 /* clang-format off */
+/* Receipts are locked in the order of their key, as the bookkeeper does: neither waits for the other. */
 static const struct kind receipts = {
-    .undo = "UPDATE receipts SET condemned_at=NULL,condemned_pass=NULL WHERE condemned_at IS NOT NULL"
-            " AND removed_at IS NULL AND NOT condemned_final",
+    .undo = "UPDATE receipts SET condemned_at=NULL,condemned_pass=NULL WHERE receipt IN (SELECT receipt"
+            " FROM receipts WHERE condemned_at IS NOT NULL AND removed_at IS NULL AND NOT"
+            " condemned_final ORDER BY receipt FOR UPDATE)",
     .confirm =
         "WITH mine AS MATERIALIZED (SELECT receipt,study FROM receipts WHERE condemned_at IS NOT NULL"
-        " AND removed_at IS NULL AND condemned_pass=$1 AND NOT condemned_final),"
+        " AND removed_at IS NULL AND condemned_pass=$1 AND NOT condemned_final"
+        " ORDER BY receipt FOR UPDATE),"
         " ok AS MATERIALIZED (SELECT receipt FROM mine WHERE receipt IN (SELECT s.receipt FROM"
         " settled_receipts((SELECT array_agg(DISTINCT study) FROM mine),$2::bool) s)) "
         "UPDATE receipts r SET condemned_final=x.ok,condemned_at=CASE WHEN x.ok THEN"
@@ -53,8 +56,9 @@ static const struct kind receipts = {
         " RETURNING x.ok",
     .rest = "SELECT 'receipt',receipt,object_key,size FROM receipts WHERE condemned_at IS NOT NULL"
             " AND removed_at IS NULL AND condemned_final ORDER BY object_key LIMIT $1::bigint",
-    .done = "UPDATE receipts r SET removed_at=now() FROM unnest($1::text[],$2::text[]) u (kind,id)"
-            " WHERE u.kind='receipt' AND r.receipt=u.id",
+    .done = "UPDATE receipts SET removed_at=now() WHERE receipt IN (SELECT receipt FROM receipts WHERE"
+            " receipt IN (SELECT id FROM unnest($1::text[],$2::text[]) u (kind,id) WHERE"
+            " kind='receipt') ORDER BY receipt FOR UPDATE)",
 };
 
 static const struct kind others = {
@@ -90,8 +94,9 @@ static const char choose_sql[] =
     " due AS MATERIALIZED (SELECT s.receipt,s.due FROM settled_receipts((SELECT"
     " array_agg(DISTINCT study) FROM page),$3::bool) s JOIN receipts r USING (receipt) WHERE"
     " r.condemned_at IS NULL ORDER BY s.due LIMIT $5::bigint),"
-    " marked AS (UPDATE receipts r SET condemned_at=now(),condemned_pass=$6 FROM due WHERE"
-    " $6::text IS NOT NULL AND r.receipt=due.receipt AND r.condemned_at IS NULL RETURNING 1),"
+    " marked AS (UPDATE receipts SET condemned_at=now(),condemned_pass=$6 WHERE receipt IN (SELECT"
+    " r.receipt FROM receipts r WHERE $6::text IS NOT NULL AND r.receipt IN (SELECT receipt FROM due)"
+    " AND r.condemned_at IS NULL ORDER BY r.receipt FOR UPDATE) RETURNING 1),"
     " last AS (SELECT decided_at,decision FROM page ORDER BY decided_at DESC,decision DESC LIMIT 1)"
     " SELECT (SELECT count(*) FROM marked),(SELECT count(*) FROM page),"
     "(SELECT extract(epoch FROM now()-min(due)) FROM due),(SELECT decided_at FROM last),"

@@ -134,9 +134,8 @@ static int fold_start(struct runner *r, const struct slot *s, int64_t *start, st
 static void hand_over(struct runner *r, struct slot *s, const struct kafka_record *k, bool folding)
 {
     struct stage_record rec;
-    stage_fill(&rec, r, k, r->stage->journal);
+    stage_fill(&rec, k, r->stage->journal, &s->claims);
     rec.folding = folding;
-    rec.is_void = stage_is_void(&s->newest, &rec);
     slot_log_time(s, &s->told[STAGE_INPUTS], k->timestamp);
     if (rec.is_void)
         metric_add(&void_choices, 1, r->stage->name);
@@ -245,13 +244,14 @@ static int begin(struct runner *r, struct slot *s, struct err *e)
 {
     if (s->why[0])
         return 0; /* it stays closed */
-    s->claim = s->newest = -1;
+    s->claim = -1;
+    s->claims = CLAIMS_NONE;
     s->claimed_at = s->log_ts = clock_wall_ms();
     s->log_mono = clock_mono_ms();
     memset(s->told, 0, sizeof s->told);
     for (size_t i = 0; i < r->n_inputs; i++) {
         s->in[i].read = s->in[i].position = s->in[i].committed;
-        s->in[i].claim = s->in[i].floor_claim;
+        s->in[i].claims = s->in[i].settled = s->in[i].floor;
         s->in[i].last = -1;
     }
     if (*r->journal && append_claim(r, s, e))
@@ -329,7 +329,7 @@ void journal_read(struct runner *r, const struct kafka_record *k)
         return;
     if (r->same)
         slot_read(&s->in[0], k);
-    if (s->newest > s->claim &&
+    if (s->claims.newest > s->claim &&
         event_type_of_header(kafka_record_header(k, "ce_type")) == EVENT_CLAIM)
         newer_claim(r, s, k->offset);
 }

@@ -14,10 +14,9 @@ METRIC_COUNTER(poisoned, "talaria_stage_poison_total",
 static int passed_by(struct runner *r, struct slot *s, size_t input, const struct kafka_record *k)
 {
     struct stage_record rec;
-    if (!r->stage->skipped)
-        return 0;
-    stage_fill(&rec, r, k, r->stage->inputs[input]);
-    r->stage->skipped(s->state, &rec);
+    stage_fill(&rec, k, r->stage->inputs[input], r->same ? &s->claims : &s->in[input].claims);
+    if (r->stage->skipped)
+        r->stage->skipped(s->state, &rec);
     return 0;
 }
 

@@ -27,7 +27,7 @@ static void metadata_get(struct slot *s, size_t input, const char *text)
     in->text = mem_strdup(text);
     if (careful_decode(&in->careful, &save, text, &e))
         log_warn("commit metadata of another kind", LOG_ERR(&e));
-    in->claim = in->floor_claim = in->careful.claim;
+    in->floor.newest = in->careful.claim;
     if (save && !s->saved)
         s->saved = save;
     else
@@ -41,9 +41,10 @@ struct slot *slot_new(struct runner *r, const struct kafka_partition *parts, siz
 {
     struct slot *s = mem_zalloc(sizeof *s);
     s->partition = partition;
-    s->claim = s->newest = -1;
+    s->claim = -1;
+    s->claims = CLAIMS_NONE;
     for (size_t i = 0; i < STAGE_INPUTS; i++) {
-        s->in[i] = (struct input){-1, -1, -1, -1, -1, .last = -1};
+        s->in[i] = (struct input){-1, -1, -1, CLAIMS_NONE, CLAIMS_NONE, CLAIMS_NONE, .last = -1};
         careful_init(&s->in[i].careful);
     }
     for (size_t k = 0; k < n; k++)
@@ -97,6 +98,7 @@ void slot_read(struct input *in, const struct kafka_record *k)
 void slot_settled(struct input *in)
 {
     in->position = in->read;
+    in->settled = in->claims;
     if (in->last <= in->careful.at)
         return; /* read again, after an opening */
     in->careful.at = in->last;
@@ -120,7 +122,7 @@ static int64_t floor_of(const struct runner *r, const struct slot *s, size_t i)
 struct committing {
     struct slot *slot;
     size_t input;
-    int64_t claim;
+    struct claims claims;
     struct str metadata;
     char *saved; /* with the first input of a slot */
 };
@@ -131,11 +133,11 @@ struct commit {
     VEC(struct committing) items;
 };
 
-static int64_t claim_at(const struct slot *s, size_t i, int64_t floor)
+static struct claims claims_at(const struct input *in, int64_t floor)
 {
-    if (floor == s->in[i].position)
-        return s->in[i].claim;
-    return floor == s->in[i].committed ? s->in[i].floor_claim : -1;
+    if (floor == in->position)
+        return in->settled;
+    return floor == in->committed ? in->floor : CLAIMS_NONE;
 }
 
 /* How a slot is committed: if something has changed, at all events, or as closed cleanly. */
@@ -159,10 +161,10 @@ static void add_input(struct commit *c, struct slot *s, size_t i, const char *sa
     struct committing x = {.slot = s, .input = i};
     if (floor < 0)
         return;
-    x.claim = s->state ? claim_at(s, i, floor) : in->floor_claim;
+    x.claims = s->state ? claims_at(in, floor) : in->floor;
     careful_floor(&in->careful, floor);
     struct careful careful = in->careful;
-    careful.claim = x.claim;
+    careful.claim = x.claims.newest;
     if (how == LEAVING)
         careful_close(&careful);
     put_metadata(c, &x, &careful, save);
@@ -197,7 +199,7 @@ static void committed(struct committing *x, int64_t floor)
     if (in->committed != floor)
         x->slot->moved = clock_mono_ms();
     in->committed = floor;
-    in->floor_claim = x->claim;
+    in->floor = x->claims;
     mem_free(in->text);
     in->text = str_take(&x->metadata);
     if (x->input)

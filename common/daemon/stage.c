@@ -29,10 +29,9 @@ METRIC_GAUGE(position_lag, "talaria_stage_position_lag",
 
 /* ---- records ---- */
 
-void stage_fill(struct stage_record *out, const struct runner *r, const struct kafka_record *k,
-                const char *noun)
+void stage_fill(struct stage_record *out, const struct kafka_record *k, const char *noun,
+                struct claims *claims)
 {
-    (void)r;
     *out = (struct stage_record){
         .noun = noun,
         .partition = k->partition,
@@ -47,20 +46,7 @@ void stage_fill(struct stage_record *out, const struct runner *r, const struct k
     };
     if (event_is_choice(out->type))
         out->claim = slice_number(kafka_record_header(k, "claim"));
-}
-
-/* A choice names a claim that stands before it, so a name is as good as the claim itself where the
- * claim was not read (the log's start, or a fold that starts later). */
-bool stage_is_void(int64_t *newest, const struct stage_record *r)
-{
-    if (r->type == EVENT_CLAIM && r->offset > *newest)
-        *newest = r->offset;
-    if (!event_is_choice(r->type))
-        return false;
-    if (r->claim < *newest || r->claim < 0)
-        return true;
-    *newest = r->claim;
-    return false;
+    out->is_void = claims_void(claims, out->type, out->offset, out->claim);
 }
 
 const struct event *stage_event(const struct stage_record *r, struct arena *a, struct err *e)
@@ -239,9 +225,8 @@ static enum stage_verdict handle(struct runner *r, struct slot *s, const struct 
     struct stage_record rec;
     struct err e = {0};
     size_t objects = r->out.objects.n, records = r->out.records.n;
-    int64_t claim = s->in[input].claim;
-    stage_fill(&rec, r, k, r->stage->inputs[input]);
-    rec.is_void = stage_is_void(&s->in[input].claim, &rec);
+    const struct claims before = s->in[input].claims;
+    stage_fill(&rec, k, r->stage->inputs[input], &s->in[input].claims);
     if (rec.type == EVENT_UNKNOWN || !r->stage->record)
         return STAGE_DONE;
     arena_reset(r->arena);
@@ -251,7 +236,7 @@ static enum stage_verdict handle(struct runner *r, struct slot *s, const struct 
     if (v == STAGE_REJECT)
         dead_letter(r, s, k, &e);
     if (v == STAGE_RETRY) {
-        s->in[input].claim = claim;
+        s->in[input].claims = before;
         LOG_LIMITED(LOG_LEVEL_WARN, "a record has to wait", LOG_STR("stage", r->stage->name),
                     LOG_INT("partition", s->partition), LOG_INT("offset", k->offset), LOG_ERR(&e));
     }
@@ -259,7 +244,7 @@ static enum stage_verdict handle(struct runner *r, struct slot *s, const struct 
     metric_add(&handled, 1, r->stage->name, names[v]);
     if (runner_failpoint(r, "handled", &e)) {
         outputs_cut(&r->out, objects, records);
-        s->in[input].claim = claim;
+        s->in[input].claims = before;
         return STAGE_RETRY;
     }
     return v;

@@ -7,6 +7,7 @@
 #include "base/vec.h"
 #include "daemon/careful.h"
 #include "daemon/daemon_priv.h"
+#include "event/claims.h"
 
 #define STAGE_INPUTS    8
 #define STAGE_TURN      500 /* records handled before outputs are written */
@@ -23,8 +24,8 @@ struct input {
     int64_t committed;   /* the floor that Kafka has */
     int64_t read;        /* next record to handle */
     int64_t position;    /* all before it are handled and their outputs acknowledged */
-    int64_t claim;       /* newest one seen or named here; -1: none */
-    int64_t floor_claim; /* what it was at the committed floor, if known */
+    struct claims claims;        /* of the records before read */
+    struct claims settled, floor; /* the same at position, and at the committed floor if known */
     int64_t last;        /* the record before read, with its mark; -1 */
     uint64_t mark;
     int64_t until, from;   /* the place of crashes is passed there; the floor at the opening */
@@ -45,7 +46,7 @@ struct slot {
     int32_t partition;
     void *state; /* NULL: closed */
     int64_t claim, claimed_at;
-    int64_t newest; /* claim of the own journal */
+    struct claims claims; /* of the own journal, as far as it was read */
     bool folded;
     int64_t floor_time; /* log time of the record at the floor, while opening; -1 unknown */
     struct input in[STAGE_INPUTS];
@@ -105,10 +106,9 @@ struct runner {
 };
 
 /* stage.c */
-void stage_fill(struct stage_record *out, const struct runner *r, const struct kafka_record *k,
-                const char *noun);
-/* Sees claims and names of claims; true if the record is a void choice. */
-bool stage_is_void(int64_t *newest, const struct stage_record *r);
+/* The next record of a log, whether or not it will be worked: claims is moved on over it. */
+void stage_fill(struct stage_record *out, const struct kafka_record *k, const char *noun,
+                struct claims *claims);
 struct slot *runner_slot(struct runner *r, int32_t partition);
 /* Writes the outputs of all slots; on failure every slot is closed, to be opened again later. */
 int runner_settle(struct runner *r);

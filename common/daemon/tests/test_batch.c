@@ -269,20 +269,6 @@ static void a_place_beyond_the_end_closes_a_partition(void **state)
     toy_free(d);
 }
 
-static int start_mock(void **state)
-{
-    (void)state;
-    mock = kafka_mock_new(1);
-    return 0;
-}
-
-static int stop_mock(void **state)
-{
-    (void)state;
-    kafka_mock_free(mock);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {

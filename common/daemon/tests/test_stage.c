@@ -182,37 +182,6 @@ static void send(struct daemon *d, int partition, const char *reason, int n)
     outputs_free(&out);
 }
 
-/* A claim of a stranger, as another worker would write it. */
-static int64_t foreign_claim(struct daemon *d, int32_t partition)
-{
-    char name[TOPIC_NAME];
-    struct err e = {0};
-    struct kafka_ack ack;
-    struct kafka_message m = {.topic = topics_name(name, d->settings->site, "decision"),
-                              .partition = partition,
-                              .key = SLICE("x"),
-                              .value = SLICE("{}"),
-                              .headers = {{"ce_type", SLICE("talaria.claim.v1")}},
-                              .n_headers = 1};
-    if (kafka_produce_wait(d->producer, &m, 10000, &ack, &e))
-        fail_msg("%s", e.text);
-    return ack.offset;
-}
-
-static void choice_under(struct daemon *d, int32_t partition, int64_t claim, int64_t attempt)
-{
-    struct err e = {0};
-    struct outputs out = daemon_outputs(d);
-    struct event ev = {.type = EVENT_TASK_STARTED};
-    ev.task_started.task = "task";
-    ev.task_started.attempt = attempt;
-    ev.task_started.owner = "stranger";
-    if (outputs_event(&out, "decision", partition, "k", &ev, claim, &e) ||
-        daemon_write(d, &out, &e))
-        fail_msg("%s", e.text);
-    outputs_free(&out);
-}
-
 struct verdict {
     int64_t newest;
     int valid[RECORDS_MAX], voids, claims, total;
@@ -502,28 +471,6 @@ static void two_workers_share_and_hand_over(void **state)
     toy_free(b);
 }
 
-/* What an owner before us has left in Kafka. */
-static void left_behind(struct daemon *d, int64_t floor, const char *metadata)
-{
-    char name[TOPIC_NAME], group[TOPIC_NAME];
-    kafka_mock_commit(mock, topics_group(group, d->settings->site, "count"),
-                      topics_name(name, d->settings->site, "instance"), 0, floor, metadata);
-}
-
-static struct careful left_metadata(struct daemon *d)
-{
-    char name[TOPIC_NAME], group[TOPIC_NAME], *save = NULL;
-    struct err e = {0};
-    struct careful c;
-    struct kafka_partition p = {.topic = topics_name(name, d->settings->site, "instance")};
-    if (kafka_commits(&d->kafka, topics_group(group, d->settings->site, "count"), &p, 1, &e) ||
-        careful_decode(&c, &save, p.metadata, &e))
-        fail_msg("%s", e.text);
-    mem_free(save);
-    mem_free((char *)(uintptr_t)p.metadata);
-    return c;
-}
-
 static void see_poison(const struct kafka_record *k, void *arg)
 {
     struct err e = {0};
@@ -543,7 +490,7 @@ static void what_was_in_hand_at_two_crashes_goes_to_dlq(void **state)
     struct daemon *d = site("s6", 1);
     int dead = 0;
     send(d, 0, "x", 10);
-    left_behind(d, 2, "{\"v\":1,\"open\":\"dead\",\"crashes\":3,\"at\":-1,\"hand\":5,"
+    left_behind(d, "count", "instance", 2, "{\"v\":1,\"open\":\"dead\",\"crashes\":3,\"at\":-1,\"hand\":5,"
                       "\"suspect\":5,\"hits\":1,\"skips\":[\"7\"]}");
     struct runner *r = start(d);
     struct floor_wanted w = {d, 10};
@@ -555,7 +502,7 @@ static void what_was_in_hand_at_two_crashes_goes_to_dlq(void **state)
     read_all(d, "dlq", 0, see_poison, &dead);
     assert_int_equal(dead, 1);
     assert_int_equal(seen.skipped, 5 + 7);
-    struct careful c = left_metadata(d);
+    struct careful c = left_metadata(d, "count", "instance", NULL);
     assert_string_equal(c.open, "");
     assert_int_equal(c.crashes, 0);
     assert_int_equal(c.n_skips, 0); /* the floor is beyond */
@@ -615,7 +562,7 @@ static void a_lost_tail_keeps_it_closed(const char *name, int64_t floor, const c
     struct daemon *d = site(name, 1);
     char why[DAEMON_WHY];
     send(d, 0, "x", 10);
-    left_behind(d, floor, metadata);
+    left_behind(d, "count", "instance", floor, metadata);
     struct runner *r = start(d);
     assert_true(testkit_within(30000, is_raised, d));
     assert_false(runner_ready(r, why));
@@ -631,7 +578,7 @@ static void a_lost_tail_keeps_it_closed(const char *name, int64_t floor, const c
     runner_stop(r);
     assert_int_equal(v.valid[last], 1);
     assert_int_equal(seen.opened, 1);
-    assert_false(left_metadata(d).alarm);
+    assert_false(left_metadata(d, "count", "instance", NULL).alarm);
     toy_free(d);
 }
 
@@ -645,20 +592,6 @@ static void an_end_before_what_was_read_keeps_it_closed(void **state)
 {
     (void)state;
     a_lost_tail_keeps_it_closed("s8", 2, "{\"v\":1,\"at\":12,\"mark\":\"0000000000000001\"}", 3);
-}
-
-static int start_mock(void **state)
-{
-    (void)state;
-    mock = kafka_mock_new(1);
-    return 0;
-}
-
-static int stop_mock(void **state)
-{
-    (void)state;
-    kafka_mock_free(mock);
-    return 0;
 }
 
 int main(void)

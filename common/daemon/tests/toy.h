@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "daemon/careful.h"
 #include "daemon/daemon_priv.h"
 #include "kafka/mock.h"
 #include "kafka/tests/side.h"
@@ -85,6 +86,79 @@ static inline int64_t read_all(struct daemon *d, const char *noun, int32_t parti
     assert_true(kafka_reader_at_end(r, name, partition));
     kafka_reader_free(r);
     return next;
+}
+
+/* A claim of a stranger, as another worker would write it. */
+static inline int64_t foreign_claim(struct daemon *d, int32_t partition)
+{
+    char name[TOPIC_NAME];
+    struct err e = {0};
+    struct kafka_ack ack;
+    struct kafka_message m = {.topic = topics_name(name, d->settings->site, "decision"),
+                              .partition = partition,
+                              .key = SLICE("x"),
+                              .value = SLICE("{}"),
+                              .headers = {{"ce_type", SLICE("talaria.claim.v1")}},
+                              .n_headers = 1};
+    if (kafka_produce_wait(d->producer, &m, 10000, &ack, &e))
+        fail_msg("%s", e.text);
+    return ack.offset;
+}
+
+static inline void choice_under(struct daemon *d, int32_t partition, int64_t claim,
+                                int64_t attempt)
+{
+    struct err e = {0};
+    struct outputs out = daemon_outputs(d);
+    struct event ev = {.type = EVENT_TASK_STARTED};
+    ev.task_started.task = "task";
+    ev.task_started.attempt = attempt;
+    ev.task_started.owner = "stranger";
+    if (outputs_event(&out, "decision", partition, "k", &ev, claim, &e) ||
+        daemon_write(d, &out, &e))
+        fail_msg("%s", e.text);
+    outputs_free(&out);
+}
+
+/* What an owner before us has left in Kafka. */
+static inline void left_behind(struct daemon *d, const char *stage, const char *noun, int64_t floor,
+                               const char *metadata)
+{
+    char name[TOPIC_NAME], group[TOPIC_NAME];
+    kafka_mock_commit(mock, topics_group(group, d->settings->site, stage),
+                      topics_name(name, d->settings->site, noun), 0, floor, metadata);
+}
+
+/* The metadata of partition 0 as it is committed now, and the floor (may be NULL). */
+static inline struct careful left_metadata(struct daemon *d, const char *stage, const char *noun,
+                                           int64_t *floor)
+{
+    char name[TOPIC_NAME], group[TOPIC_NAME], *save = NULL;
+    struct err e = {0};
+    struct careful c;
+    struct kafka_partition p = {.topic = topics_name(name, d->settings->site, noun)};
+    if (kafka_commits(&d->kafka, topics_group(group, d->settings->site, stage), &p, 1, &e) ||
+        careful_decode(&c, &save, p.metadata, &e))
+        fail_msg("%s", e.text);
+    mem_free(save);
+    mem_free((char *)(uintptr_t)p.metadata);
+    if (floor)
+        *floor = p.committed;
+    return c;
+}
+
+static inline int start_mock(void **state)
+{
+    (void)state;
+    mock = kafka_mock_new(1);
+    return 0;
+}
+
+static inline int stop_mock(void **state)
+{
+    (void)state;
+    kafka_mock_free(mock);
+    return 0;
 }
 
 #endif

@@ -73,7 +73,7 @@ static int read_position(struct book *b, struct stage_place *place, struct err *
     const struct plan_position p = {.topic = mem_strdup(place->topic),
                                     .partition = place->partition,
                                     .next = pg_int(r, 0, 0, -1),
-                                    .newest_claim = pg_int(r, 0, 1, -1),
+                                    .claims = {pg_int(r, 0, 1, -1)},
                                     .marked = strcmp(pg_value(r, 0, 2), "t") == 0,
                                     .mark = (uint64_t)pg_int(r, 0, 3, 0),
                                     .time = pg_int(r, 0, 4, 0)};
@@ -111,7 +111,7 @@ int book_back(struct book *b, const struct stage_place *place, int64_t offset, s
     struct plan_position *p = position_of(b, place->topic, place->partition);
     char partition[16], next[24], start[24];
     struct pg_result *r;
-    if (!p || p->newest_claim >= 0)
+    if (!p || p->claims.newest >= 0)
         return 1;
     snprintf(partition, sizeof partition, "%d", place->partition);
     snprintf(next, sizeof next, "%" PRId64, offset);
@@ -155,7 +155,7 @@ static int write_positions(struct book *b, const struct plan_position *after, st
         add_number(&c[1], old->partition);
         add_number(&c[2], old->next);
         add_number(&c[3], after[i].next);
-        add_number(&c[4], after[i].newest_claim);
+        add_number(&c[4], after[i].claims.newest);
         add_number(&c[5], (int64_t)after[i].mark);
         add_number(&c[6], after[i].time);
     }

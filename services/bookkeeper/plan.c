@@ -545,20 +545,21 @@ int plan_record(struct plan *p, struct plan_position *at, const struct kafka_rec
                 struct err *e)
 {
     enum event_type type = event_type_of_header(kafka_record_header(r, "ce_type"));
+    int64_t claim = slice_number(kafka_record_header(r, "claim"));
+    struct claims claims = at->claims;
+    bool is_void = claims_void(&claims, type, r->offset, claim);
     if (!says_nothing(type)) {
         struct event ev;
         if (event_decode(&ev, r->value.p, r->value.n, p->arena, e) != 0)
             return -1;
-        int64_t claim = event_is_choice(type) ? slice_number(kafka_record_header(r, "claim")) : -1;
         if (ev.type != type)
             return err_set(e, ERR_REJECT, 0, "header ce_type and body name different types");
-        if (event_is_choice(type) && claim < at->newest_claim)
-            plan_void(p, &ev, claim, at->newest_claim, r);
+        if (is_void)
+            plan_void(p, &ev, claim, claims.newest, r);
         else
             plan_body(p, &ev, claim, r);
     }
-    if (type == EVENT_CLAIM)
-        at->newest_claim = r->offset;
+    at->claims = claims;
     at->next = r->offset + 1;
     at->marked = true;
     at->mark = careful_mark(r->timestamp, r->value);

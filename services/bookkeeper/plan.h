@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/vec.h"
+#include "event/claims.h"
 #include "event/event.h"
 #include "event/manifest.h"
 #include "kafka/kafka.h"
@@ -86,7 +87,8 @@ struct plan {
 struct plan_position {
     const char *topic;
     int32_t partition;
-    int64_t next, newest_claim;
+    int64_t next;
+    struct claims claims; /* of the records before next */
     bool marked; /* the record before next is known: */
     uint64_t mark;
     int64_t time;

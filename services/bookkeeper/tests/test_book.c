@@ -173,11 +173,16 @@ static void feed_instances(void)
          4);
 }
 
+static void feed_decided(struct event decision)
+{
+    struct event claim = {.type = EVENT_CLAIM, .claim = {.owner = "o"}};
+    feed(DECISION, (struct event[]){claim, decision}, (const int64_t[]){-1, 0}, 2);
+}
+
 static void feed_decision(void)
 {
     struct event_delivery_requested d;
-    struct event claim = {.type = EVENT_CLAIM, .claim = {.owner = "o"}};
-    feed(DECISION, (struct event[]){claim, decided(&d)}, (const int64_t[]){-1, 0}, 2);
+    feed_decided(decided(&d));
 }
 
 static void feed_delivery(void)
@@ -346,7 +351,7 @@ static void test_a_missing_manifest_is_awaited_then_marked(void **state)
     struct event_delivery_requested d;
     struct event late = decided(&d);
     late.decided.manifest.key = "manifests/late";
-    feed(DECISION, &late, (const int64_t[]){0}, 1);
+    feed_decided(late);
     const char *pending = "SELECT members_at IS NULL AND members_error IS NULL FROM decisions";
     assert_string_equal(cluster_one(look, pending), "t");
     struct book *b = book(DECISION, NULL);

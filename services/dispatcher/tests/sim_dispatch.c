@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "dispatcher/dispatch.h"
+#include "event/claims.h"
 #include "event/positions.h"
 
 #define DELIVERIES  6
@@ -89,7 +90,7 @@ struct world {
     int64_t now, skew; /* own clocks; log time is now + skew */
     int64_t committed, expire_ms;
     struct truth deliveries[ALL];
-    int64_t newest_claim;
+    struct claims claims;
     const char *violation;
     struct arena *arena, *events; /* of a moment; of the whole run */
 };
@@ -156,9 +157,8 @@ static void check_finished(struct world *w, const struct event *ev)
 static void append(struct world *w, enum event_type type, int64_t claim, const char *text, size_t n)
 {
     struct entry x = {type, claim, w->now + w->skew, false, mem_strndup(text, n), n, NULL};
-    if (type == EVENT_CLAIM)
-        w->newest_claim = (int64_t)w->log.n;
-    x.is_void = event_is_choice(type) && claim < w->newest_claim && w->plant != PLANT_NO_CLAIM;
+    x.is_void =
+        claims_void(&w->claims, type, (int64_t)w->log.n, claim) && w->plant != PLANT_NO_CLAIM;
     if (type == EVENT_DELIVERY_FINISHED && !x.is_void) {
         struct event ev;
         struct err e = {0};
@@ -570,7 +570,7 @@ static const char *run(uint64_t seed, enum plant plant, bool print)
                       .print = print,
                       .owner = -1,
                       .now = START_MS,
-                      .newest_claim = -1,
+                      .claims = CLAIMS_NONE,
                       .arena = arena_new(0),
                       .events = arena_new(0)};
     w.expire_ms = dice(&w, 3) ? 0 : EXPIRE_MS;

@@ -107,7 +107,7 @@ static int tell_name(struct runner *r, const struct place *p, struct err *e)
     careful_init(&c);
     c.alarm = p->alarm;
     if (c.alarm)
-        careful_encode(&metadata, &c, NULL);
+        careful_encode(&metadata, &c);
     int result = kafka_commit(r->consumer, p->at.topic, p->at.partition, p->committed,
                               str_cstr(&metadata), false, e);
     str_free(&metadata);
@@ -426,9 +426,7 @@ static bool was_alarmed(const char *metadata)
 {
     struct careful c = {0};
     struct err e = {0};
-    char *save = NULL;
-    bool yes = *metadata && !careful_decode(&c, &save, metadata, &e) && c.alarm;
-    mem_free(save);
+    bool yes = *metadata && !careful_decode(&c, metadata, &e) && c.alarm;
     return yes;
 }
 

@@ -13,7 +13,7 @@
 
 struct metadata {
     int64_t v, claim, own, crashes, at, hand, suspect, hits;
-    const char *open, *mark, *hand_mark, *suspect_mark, *save;
+    const char *open, *mark, *hand_mark, *suspect_mark;
     struct row_strings skips;
     bool alarm;
 };
@@ -34,7 +34,6 @@ static const struct row rows[] = {
     {"hits", ROW_INT, AT(hits), .max = INT32_MAX},
     {"skips", ROW_STRINGS, AT(skips), .max = CAREFUL_SKIPS},
     {"alarm", ROW_BOOL, AT(alarm)},
-    {"save", ROW_STRING, AT(save)},
 };
 static const struct row_table table = {"commit metadata", sizeof(struct metadata), rows,
                                        ARRAY_LEN(rows)};
@@ -64,12 +63,11 @@ static void take_skips(struct careful *c, const struct row_strings *skips)
     }
 }
 
-int careful_decode(struct careful *c, char **save, const char *text, struct err *e)
+int careful_decode(struct careful *c, const char *text, struct err *e)
 {
     struct arena *a = arena_new(1 << 16);
     struct metadata m = {0};
     careful_init(c);
-    *save = NULL;
     int result = rows_decode(&m, &table, text, strlen(text), a, NULL, e);
     if (!result) {
         c->claim = m.claim;
@@ -83,13 +81,12 @@ int careful_decode(struct careful *c, char **save, const char *text, struct err 
         str_copy(c->open, sizeof c->open, m.open ? m.open : "");
         c->mark = m.mark ? strtoull(m.mark, NULL, 16) : 0;
         take_skips(c, &m.skips);
-        *save = m.save ? mem_strdup(m.save) : NULL;
     }
     arena_free(a);
     return result;
 }
 
-void careful_encode(struct str *out, const struct careful *c, const char *save)
+void careful_encode(struct str *out, const struct careful *c)
 {
     char texts[CAREFUL_SKIPS][36], mark[24], hand_mark[12], suspect_mark[12];
     const char *skips[CAREFUL_SKIPS];
@@ -114,8 +111,7 @@ void careful_encode(struct str *out, const struct careful *c, const char *save)
                                .suspect_mark = c->suspect.offset >= 0 ? suspect_mark : NULL,
                                .hits = c->hits,
                                .skips = {skips, c->n_skips},
-                               .alarm = c->alarm,
-                               .save = save && *save ? save : NULL};
+                               .alarm = c->alarm};
     str_clear(out);
     rows_encode(out, &table, &m, true);
 }

@@ -43,10 +43,9 @@ struct careful {
 };
 
 void careful_init(struct careful *c);
-/* Metadata text; *save (mem_free) is the stage's own part, NULL if none. */
-int careful_decode(struct careful *c, char **save, const char *text, struct err *e) MUST_CHECK;
-/* Replaces *out. */
-void careful_encode(struct str *out, const struct careful *c, const char *save);
+/* The metadata's text, and back; ≤ 1 KB whatever *c holds. encode replaces *out. */
+int careful_decode(struct careful *c, const char *text, struct err *e) MUST_CHECK;
+void careful_encode(struct str *out, const struct careful *c);
 
 /* me (a name of this process's life) takes the partition over. */
 void careful_open(struct careful *c, const char *me);

@@ -236,8 +236,6 @@ static void make_state(struct runner *r, struct slot *s)
                                 .claimed_at = s->claimed_at,
                                 .floor = s->in[0].committed};
     s->state = r->stage->open(&p);
-    if (r->stage->restore && r->stage->save && s->saved)
-        r->stage->restore(s->state, s->saved);
 }
 
 static int begin(struct runner *r, struct slot *s, struct err *e)

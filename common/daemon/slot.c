@@ -9,7 +9,6 @@
 #include "log/log.h"
 #include "metrics/metrics.h"
 
-#define METADATA_MAX 1024
 #define SET_BACK_MS  10000 /* from one record of a log to its next: a broker's clock was corrected */
 
 METRIC_GAUGE(floor_age, "talaria_stage_floor_age_seconds",
@@ -21,17 +20,12 @@ static void metadata_get(struct slot *s, size_t input, const char *text)
 {
     struct input *in = &s->in[input];
     struct err e = {0};
-    char *save = NULL;
     if (!*text)
         return;
     in->text = mem_strdup(text);
-    if (careful_decode(&in->careful, &save, text, &e))
+    if (careful_decode(&in->careful, text, &e))
         log_warn("commit metadata of another kind", LOG_ERR(&e));
     in->floor.newest = in->careful.claim;
-    if (save && !s->saved)
-        s->saved = save;
-    else
-        mem_free(save);
 }
 
 /* ---- life ---- */
@@ -74,7 +68,6 @@ void slot_free(struct runner *r, struct slot *s)
     slot_close(r, s, -1);
     for (size_t i = 0; i < STAGE_INPUTS; i++)
         mem_free(s->in[i].text);
-    mem_free(s->saved);
     mem_free(s);
 }
 
@@ -124,7 +117,6 @@ struct committing {
     size_t input;
     struct claims claims;
     struct str metadata;
-    char *saved; /* with the first input of a slot */
 };
 
 struct commit {
@@ -143,18 +135,7 @@ static struct claims claims_at(const struct input *in, int64_t floor)
 /* How a slot is committed: if something has changed, at all events, or as closed cleanly. */
 enum how { CHANGED, FORCED, LEAVING };
 
-static void put_metadata(struct commit *c, struct committing *x, const struct careful *careful,
-                         const char *save)
-{
-    careful_encode(&x->metadata, careful, save);
-    if (x->metadata.len <= METADATA_MAX)
-        return;
-    log_error("commit metadata is too long", LOG_STR("stage", c->r->stage->name),
-              LOG_INT("bytes", x->metadata.len));
-    careful_encode(&x->metadata, careful, NULL);
-}
-
-static void add_input(struct commit *c, struct slot *s, size_t i, const char *save, enum how how)
+static void add_input(struct commit *c, struct slot *s, size_t i, enum how how)
 {
     struct input *in = &s->in[i];
     int64_t floor = s->state ? floor_of(c->r, s, i) : in->committed;
@@ -167,14 +148,12 @@ static void add_input(struct commit *c, struct slot *s, size_t i, const char *sa
     careful.claim = x.claims.newest;
     if (how == LEAVING)
         careful_close(&careful);
-    put_metadata(c, &x, &careful, save);
+    careful_encode(&x.metadata, &careful);
     if (how == CHANGED && floor == in->committed && in->text &&
         strcmp(in->text, str_cstr(&x.metadata)) == 0) {
         str_free(&x.metadata);
         return;
     }
-    if (i == 0)
-        x.saved = mem_strdup(save && *save ? save : NULL);
     *vec_push(&c->items) = x;
     *vec_push(&c->parts) = (struct kafka_partition){
         .topic = c->r->topics[i], .partition = s->partition, .committed = floor};
@@ -182,15 +161,8 @@ static void add_input(struct commit *c, struct slot *s, size_t i, const char *sa
 
 static void add_slot(struct commit *c, struct slot *s, enum how how)
 {
-    struct runner *r = c->r;
-    struct str save = STR_INIT;
-    if (s->state && r->stage->save)
-        r->stage->save(s->state, &save);
-    else if (s->saved)
-        str_puts(&save, s->saved);
-    for (size_t i = 0; i < r->n_inputs; i++)
-        add_input(c, s, i, str_cstr(&save), how);
-    str_free(&save);
+    for (size_t i = 0; i < c->r->n_inputs; i++)
+        add_input(c, s, i, how);
 }
 
 static void committed(struct committing *x, int64_t floor)
@@ -202,11 +174,6 @@ static void committed(struct committing *x, int64_t floor)
     in->floor = x->claims;
     mem_free(in->text);
     in->text = str_take(&x->metadata);
-    if (x->input)
-        return;
-    mem_free(x->slot->saved);
-    x->slot->saved = x->saved;
-    x->saved = NULL;
 }
 
 static int commit_send(struct commit *c, struct err *e)
@@ -221,10 +188,8 @@ static int commit_send(struct commit *c, struct err *e)
 
 static void commit_free(struct commit *c)
 {
-    for (size_t i = 0; i < c->items.n; i++) {
+    for (size_t i = 0; i < c->items.n; i++)
         str_free(&c->items.items[i].metadata);
-        mem_free(c->items.items[i].saved);
-    }
     vec_free(&c->items);
     vec_free(&c->parts);
 }

@@ -98,12 +98,10 @@ struct stage {
      * of it. log_now: log time as this process reckons it (timestamp of the newest
      * record read plus monotonic time since); caught_up: the input's end has been reached. */
     void (*tick)(void *state, int64_t log_now, bool caught_up, struct outputs *out);
-    /* The oldest input offset still needed, given the next unread one. */
+    /* The oldest input offset still needed, given the next unread one. NULL: that one, for what a
+     * record asks for is written before the position moves on; so it is where there are more inputs
+     * than one. */
     int64_t (*floor)(const void *state, int64_t position);
-    /* Appends up to 200 bytes of own commit metadata; may be NULL. The last one comes back at open
-     * through restore (before the fold), if both are set. */
-    void (*save)(const void *state, struct str *out);
-    void (*restore)(void *state, const char *saved);
     /* A record of an input that has killed its worker again and again (or is in dlq from before) and
      * is not worked. May be NULL. */
     void (*skipped)(void *state, const struct stage_record *r);

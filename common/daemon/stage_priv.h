@@ -50,7 +50,6 @@ struct slot {
     bool folded;
     int64_t floor_time; /* log time of the record at the floor, while opening; -1 unknown */
     struct input in[STAGE_INPUTS];
-    char *saved; /* own metadata of the last commit; NULL: none */
     char why[DAEMON_WHY]; /* it stays closed until `talaria recover`; "": it does not */
     int64_t log_ts, log_mono;
     int64_t told[STAGE_INPUTS + 1]; /* by the newest record of each input, and of the journal */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/careful.h"
+#include "event/claims.h"
 #include "talaria/recover.h"
 
 #define WRITE_MS    60000
@@ -116,15 +117,13 @@ static void take_commit(struct recover *r, struct recover_topic *t, const char *
     struct recover_topic *journal = journal_of(r, t, stage);
     struct careful c;
     struct err e = {0};
-    char *save = NULL;
     recover_named(t, p->partition, p->committed - 1);
-    if (!*p->metadata || careful_decode(&c, &save, p->metadata, &e))
+    if (!*p->metadata || careful_decode(&c, p->metadata, &e))
         return; /* not a stage of ours: the offset is all that it names */
     recover_named(t, p->partition, c.at);
     recover_named(t, p->partition, c.hand.offset);
     if (journal)
         recover_named(journal, p->partition, c.own);
-    mem_free(save);
 }
 
 static int group_commits(struct recover *r, struct recover_topic *t, const char *stage,
@@ -172,7 +171,7 @@ int recover_starts(struct recover *r, struct err *e)
 struct fold {
     struct recover *recover;
     int32_t partition;
-    int64_t newest; /* claim */
+    struct claims claims;
     struct arena *arena;
 };
 
@@ -186,24 +185,18 @@ static void take_decision(struct fold *f, const struct event_series_decided *s)
         *vec_push(&r->manifests) = mem_strdup(s->manifest.key);
 }
 
-/* Validity as decide sees it: a choice is void if a newer claim precedes it. */
 static int fold_record(void *arg, const struct kafka_record *k)
 {
     struct fold *f = arg;
     struct event ev;
     struct err e = {0};
     enum event_type type = event_type_of_header(kafka_record_header(k, "ce_type"));
-    if (type == EVENT_CLAIM)
-        f->newest = k->offset;
-    if (!event_is_choice(type))
+    bool is_void = claims_void(&f->claims, type, k->offset,
+                               slice_number(kafka_record_header(k, "claim")));
+    if (type != EVENT_SERIES_DECIDED || is_void)
         return 0;
-    int64_t claim = slice_number(kafka_record_header(k, "claim"));
-    if (claim < 0 || claim < f->newest)
-        return 0;
-    f->newest = claim;
     arena_reset(f->arena);
-    if (type == EVENT_SERIES_DECIDED &&
-        !event_decode(&ev, k->value.p ? k->value.p : "", k->value.n, f->arena, &e))
+    if (!event_decode(&ev, k->value.p ? k->value.p : "", k->value.n, f->arena, &e))
         take_decision(f, &ev.decided);
     return 0;
 }
@@ -213,7 +206,7 @@ int recover_decisions(struct recover *r, struct err *e)
     struct fold f = {.recover = r, .arena = arena_new(0)};
     int result = 0;
     for (f.partition = 0; f.partition < r->decision.n && !result; f.partition++) {
-        f.newest = -1;
+        f.claims = CLAIMS_NONE;
         result = recover_read(r, r->decision.name, f.partition, fold_record, &f, e);
     }
     arena_free(f.arena);

@@ -17,9 +17,7 @@ static struct {
 
 static void *follow_open(const struct stage_partition *p)
 {
-    struct stage_partition *state = mem_alloc(sizeof *state);
-    *state = *p;
-    return state;
+    return p->runner;
 }
 
 static void check_commit(struct runner *r)
@@ -36,12 +34,11 @@ static void check_commit(struct runner *r)
 static enum stage_verdict follow_record(void *state, const struct stage_record *r, struct arena *a,
                                         struct outputs *out, struct err *e)
 {
-    const struct stage_partition *p = state;
     (void)a;
     (void)out;
     (void)e;
     if (seen.commit_always)
-        check_commit(p->runner);
+        check_commit(state);
     if (r->offset < RECORDS_MAX)
         __atomic_store_n(&seen.verdicts[r->offset], r->is_void ? 'x' : 'v', __ATOMIC_RELEASE);
     return STAGE_DONE;
@@ -54,25 +51,12 @@ static void follow_skipped(void *state, const struct stage_record *r)
         __atomic_store_n(&seen.verdicts[r->offset], '.', __ATOMIC_RELEASE);
 }
 
-static int64_t follow_floor(const void *state, int64_t position)
-{
-    (void)state;
-    return position;
-}
-
-static void follow_close(void *state)
-{
-    mem_free(state);
-}
-
 static const struct stage follow = {
     .name = "follow",
     .inputs = {"decision"},
     .open = follow_open,
     .record = follow_record,
     .skipped = follow_skipped,
-    .floor = follow_floor,
-    .close = follow_close,
 };
 static const struct stage *const stages[] = {&follow, NULL};
 static const struct service service = {.name = "toy", .summary = "follows", .stages = stages};

@@ -15,11 +15,10 @@ struct toy {
     struct stage_partition info;
     bool covered[RECORDS_MAX], pending[RECORDS_MAX];
     bool opened;
-    int restored;
 };
 
 static struct {
-    int opened, closed, voids, ticks, retries, last_restored;
+    int opened, closed, voids, ticks, retries;
     int wakes; /* how many ticks ask for the next one at once */
     int64_t skipped; /* sum of offsets */
     int want_retry; /* how often "retry" is put off */
@@ -52,7 +51,6 @@ static void toy_opened(void *state, struct outputs *out)
     struct toy *t = state;
     (void)out;
     t->opened = true;
-    __atomic_store_n(&seen.last_restored, t->restored, __ATOMIC_RELAXED);
     __atomic_add_fetch(&seen.opened, 1, __ATOMIC_RELAXED);
 }
 
@@ -108,17 +106,6 @@ static int64_t toy_floor(const void *state, int64_t position)
     return floor;
 }
 
-static void toy_save(const void *state, struct str *out)
-{
-    const struct toy *t = state;
-    str_printf(out, "\"%d\"", t->restored + 1);
-}
-
-static void toy_restore(void *state, const char *saved)
-{
-    ((struct toy *)state)->restored = atoi(saved + 1);
-}
-
 static void toy_skipped(void *state, const struct stage_record *r)
 {
     struct toy *t = state;
@@ -143,8 +130,6 @@ static const struct stage toy = {
     .record = toy_record,
     .tick = toy_tick,
     .floor = toy_floor,
-    .save = toy_save,
-    .restore = toy_restore,
     .skipped = toy_skipped,
     .close = toy_close,
 };
@@ -301,7 +286,7 @@ static void each_record_once_and_the_floor_follows(void **state)
     runner_stop(r);
     assert_int_equal(seen.opened, seen.closed);
 
-    /* a second life: nothing is decided again, own metadata has come back */
+    /* a second life: nothing is decided again */
     send(d, 0, "x", 10);
     r = start(d);
     wait_decided(d, 0, 60);
@@ -310,7 +295,6 @@ static void each_record_once_and_the_floor_follows(void **state)
     assert_once(&v, 60);
     assert_int_equal(v.total, 60);
     assert_int_equal(v.claims, 2);
-    assert_int_equal(seen.last_restored, 1);
     assert_int_equal(committed(d, 0), 60);
     toy_free(d);
 }

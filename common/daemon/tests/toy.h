@@ -133,14 +133,13 @@ static inline void left_behind(struct daemon *d, const char *stage, const char *
 static inline struct careful left_metadata(struct daemon *d, const char *stage, const char *noun,
                                            int64_t *floor)
 {
-    char name[TOPIC_NAME], group[TOPIC_NAME], *save = NULL;
+    char name[TOPIC_NAME], group[TOPIC_NAME];
     struct err e = {0};
     struct careful c;
     struct kafka_partition p = {.topic = topics_name(name, d->settings->site, noun)};
     if (kafka_commits(&d->kafka, topics_group(group, d->settings->site, stage), &p, 1, &e) ||
-        careful_decode(&c, &save, p.metadata, &e))
+        careful_decode(&c, p.metadata, &e))
         fail_msg("%s", e.text);
-    mem_free(save);
     mem_free((char *)(uintptr_t)p.metadata);
     if (floor)
         *floor = p.committed;

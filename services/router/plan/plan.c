@@ -1,24 +1,5 @@
-/* Validity by the newest claim, then nested requests out as records of their own. */
+/* Nested requests of valid choices, out as records of their own. */
 #include "plan.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-
-void plan_init(struct plan *p)
-{
-    *p = (struct plan){.newest = {-1, -1}};
-}
-
-/* A choice names a claim that precedes it, so a name is as good as the claim itself: where the
- * claims were not seen (the log's start), the highest one named so far counts. */
-static bool valid(struct plan *p, const struct plan_input *in)
-{
-    int64_t *newest = &p->newest[in->journal];
-    if (in->claim < 0 || in->claim < *newest)
-        return false;
-    *newest = in->claim;
-    return true;
-}
 
 static int request_task(const struct event_task_requested *t, struct outputs *out, struct err *e)
 {
@@ -38,8 +19,8 @@ static int request_delivery(const struct event_delivery_requested *r, struct out
     return outputs_event(out, "delivery", -1, r->target, &ev, -1, e);
 }
 
-static int request(struct plan *p, const struct row_list *tasks, const struct row_list *deliveries,
-                   struct outputs *out, struct err *e)
+static int request(struct plan_made *made, const struct row_list *tasks,
+                   const struct row_list *deliveries, struct outputs *out, struct err *e)
 {
     for (size_t i = 0; tasks && i < tasks->n; i++)
         if (request_task(rows_at(struct event_task_requested, tasks, i), out, e))
@@ -47,9 +28,7 @@ static int request(struct plan *p, const struct row_list *tasks, const struct ro
     for (size_t i = 0; i < deliveries->n; i++)
         if (request_delivery(rows_at(struct event_delivery_requested, deliveries, i), out, e))
             return -1;
-    p->tasks += tasks ? tasks->n : 0;
-    p->deliveries += deliveries->n;
-    p->decisions++;
+    *made = (struct plan_made){tasks ? tasks->n : 0, deliveries->n};
     return 0;
 }
 
@@ -66,21 +45,11 @@ static bool concerns(const struct plan_input *in)
     }
 }
 
-int plan_record(struct plan *p, const struct plan_input *in, struct arena *a, struct outputs *out,
-                struct err *e)
+int plan_record(struct plan_made *made, const struct plan_input *in, struct arena *a,
+                struct outputs *out, struct err *e)
 {
-    if (in->type == EVENT_CLAIM) {
-        if (in->offset > p->newest[in->journal])
-            p->newest[in->journal] = in->offset;
-        return 0;
-    }
-    if (!event_is_choice(in->type))
-        return 0;
-    if (!valid(p, in)) {
-        p->voids++;
-        return 0;
-    }
-    if (!concerns(in))
+    *made = (struct plan_made){0, 0};
+    if (in->is_void || !concerns(in))
         return 0;
     struct event ev;
     if (event_decode(&ev, in->value.p, in->value.n, a, e))
@@ -89,26 +58,10 @@ int plan_record(struct plan *p, const struct plan_input *in, struct arena *a, st
         return err_set(e, ERR_REJECT, 0, "the record is not what its header says");
     switch (ev.type) {
     case EVENT_SERIES_DECIDED:
-        return request(p, &ev.decided.tasks, &ev.decided.deliveries, out, e);
+        return request(made, &ev.decided.tasks, &ev.decided.deliveries, out, e);
     case EVENT_STUDY_DECIDED:
-        return request(p, &ev.study_decided.tasks, &ev.study_decided.deliveries, out, e);
+        return request(made, &ev.study_decided.tasks, &ev.study_decided.deliveries, out, e);
     default:
-        return request(p, NULL, &ev.task_finished.deliveries, out, e);
-    }
-}
-
-void plan_save(const struct plan *p, struct str *out)
-{
-    str_printf(out, "d%" PRId64 " t%" PRId64, p->newest[PLAN_DECISION], p->newest[PLAN_TASK]);
-}
-
-void plan_restore(struct plan *p, const char *saved)
-{
-    int64_t d, t;
-    int end = 0;
-    if (saved && sscanf(saved, "d%" SCNd64 " t%" SCNd64 "%n", &d, &t, &end) == 2 && d >= -1 &&
-        t >= -1) {
-        p->newest[PLAN_DECISION] = d;
-        p->newest[PLAN_TASK] = t;
+        return request(made, NULL, &ev.task_finished.deliveries, out, e);
     }
 }

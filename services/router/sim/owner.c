@@ -77,9 +77,7 @@ static void owner_read_journal(struct sim *s, struct owner *o, bool folding)
 {
     const struct sim_log *log = &s->world.logs[SIM_DECISION];
     const struct sim_record *r = &log->records.items[o->journal_at++];
-    if (r->type == EVENT_CLAIM && r->offset > o->newest_claim)
-        o->newest_claim = r->offset;
-    bool is_void = event_is_choice(r->type) && r->claim < o->newest_claim;
+    bool is_void = claims_void(&o->claims, r->type, r->offset, r->claim);
     if (s->fault == SIM_FAULT_NO_CLAIM_CHECK)
         is_void = false;
     if (folding && s->fault == SIM_FAULT_NO_FOLD)
@@ -151,7 +149,7 @@ void owner_open(struct sim *s, int n)
     o->until = careful_until(&o->careful, s->committed,
                              (int64_t)s->world.logs[SIM_INSTANCE].records.n);
     owner_claims(s, o);
-    o->newest_claim = -1;
+    o->claims = CLAIMS_NONE;
     o->journal_at = 0;
     const struct decide_setup setup = {.site = "main",
                                        .owner = n ? "router-1" : "router-0",
@@ -224,7 +222,7 @@ static void owner_journal_step(struct sim *s, int n)
     if (o->deaf_until > s->world.now || o->journal_at >= s->world.logs[SIM_DECISION].records.n)
         return;
     owner_read_journal(s, o, false);
-    if (o->newest_claim > o->claim)
+    if (o->claims.newest > o->claim)
         owner_newer_claim(s, n);
 }
 

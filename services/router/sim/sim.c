@@ -144,9 +144,7 @@ void planner_start(struct sim *s)
     p->records = 0;
     p->busy = false;
     p->at = p->committed;
-    plan_init(&p->plan);
-    if (s->fault != SIM_FAULT_PLAN_CLAIM)
-        plan_restore(&p->plan, str_cstr(&p->saved));
+    p->claims = s->fault == SIM_FAULT_PLAN_CLAIM ? CLAIMS_NONE : p->saved;
 }
 
 /* The planted fault: what the rules say today. */
@@ -175,11 +173,13 @@ static void planner_read(struct sim *s)
     const struct sim_record *r = &log->records.items[p->at++];
     if (s->fault == SIM_FAULT_EVALUATE && s->config == 1 && r->type == EVENT_SERIES_DECIDED)
         planner_evaluates(s, r);
-    const struct plan_input in = {PLAN_DECISION, r->offset, r->type, r->claim,
+    const struct plan_input in = {PLAN_DECISION, r->type,
+                                  claims_void(&p->claims, r->type, r->offset, r->claim),
                                   str_slice(&r->value)};
+    struct plan_made made;
     struct err e;
     arena_reset(s->arena);
-    if (plan_record(&p->plan, &in, s->arena, &p->out, &e))
+    if (plan_record(&made, &in, s->arena, &p->out, &e))
         sim_broken(s, "plan: %s", e.text);
     p->busy = true;
 }
@@ -199,8 +199,7 @@ static void planner_step(struct sim *s)
         planner_read(s);
     } else {
         p->committed = p->at;
-        str_clear(&p->saved);
-        plan_save(&p->plan, &p->saved);
+        p->saved = p->claims;
     }
 }
 
@@ -316,7 +315,7 @@ static void start(struct sim *s, struct sim_result *r, uint64_t seed, enum sim_f
     for (int i = 0; i < SIM_OWNERS; i++)
         s->owners[i].out.source = i ? "/talaria/main/router/1" : "/talaria/main/router/0";
     s->planner.out.source = "/talaria/main/router/plan";
-    plan_init(&s->planner.plan);
+    s->planner.claims = s->planner.saved = CLAIMS_NONE;
     r->receipts = (uint64_t)s->script.receipts;
     r->outages = s->script.outage_to > 0;
 }
@@ -328,7 +327,6 @@ static void finish(struct sim *s)
         outputs_free(&s->owners[i].out);
     }
     outputs_free(&s->planner.out);
-    str_free(&s->planner.saved);
     check_free(s);
     vec_free(&s->script.items);
     for (int i = 0; i < 2; i++)

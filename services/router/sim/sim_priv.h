@@ -5,6 +5,7 @@
 #include "../decide/decide.h"
 #include "../plan/plan.h"
 #include "daemon/careful.h"
+#include "event/claims.h"
 #include "sim.h"
 #include "world.h"
 
@@ -51,7 +52,7 @@ struct owner {
     struct decide *decide; /* NULL: closed */
     int64_t claim;
     size_t journal_at, input_at;
-    int64_t newest_claim;
+    struct claims claims;
     struct outputs out;
     size_t objects, records; /* written of out */
     bool busy;
@@ -68,9 +69,8 @@ struct owner {
 };
 
 struct planner {
-    struct plan plan;
     size_t at, committed;
-    struct str saved;
+    struct claims claims, saved; /* of what was read; beside the offset that was committed */
     struct outputs out;
     size_t records;
     bool busy;

@@ -58,7 +58,8 @@ int world_known_receipts(void *arg, const char *key, void (*fn)(void *to, const 
 /* The owner's decision and manifest over the log and the store; arg = struct sim_world. */
 int world_decision(void *arg, int64_t offset, struct slice *out, struct arena *a, struct err *e);
 int world_manifest(void *arg, const char *key, struct slice *out, struct arena *a, struct err *e);
-/* Is this choice void: does a newer claim precede it? */
+/* Is this choice void: does a newer claim precede it? The law itself, over the whole log; its readers
+ * go by event/claims.h. */
 bool world_is_void(const struct sim_log *log, const struct sim_record *r);
 
 struct sim_instance { /* what varies between instances; NULL: a default */

@@ -1,4 +1,4 @@
-/* plan: validity by the newest claim, requests out, claims in the commit metadata. */
+/* plan: the requests of valid choices come out. */
 #include "testkit/testkit.h"
 
 #include "router/plan/plan.h"
@@ -6,8 +6,8 @@
 
 struct step {
     enum event_type type;
-    int journal;
-    int64_t offset, claim;
+    enum plan_journal journal;
+    bool is_void;
     const char *id; /* decision, or task of a task.finished */
 };
 
@@ -55,19 +55,22 @@ static void body(struct event *ev, const struct step *s)
     }
 }
 
-static int give(struct plan *p, const struct step *s, struct outputs *out)
+static int give(const struct step *s, struct outputs *out)
 {
-    struct outputs made = {.source = "/talaria/main/router/x"};
+    struct outputs filled = {.source = "/talaria/main/router/x"};
+    struct plan_made made;
     struct event ev;
     struct err e;
     body(&ev, s);
-    assert_int_equal(outputs_event(&made, "decision", 0, "k", &ev, s->claim, &e), 0);
+    assert_int_equal(outputs_event(&filled, "decision", 0, "k", &ev, 2, &e), 0);
     struct arena *a = arena_new(0);
-    const struct plan_input in = {s->journal, s->offset, s->type, s->claim,
-                                  str_slice(&made.records.items[0].value)};
-    int rc = plan_record(p, &in, a, out, &e);
+    const struct plan_input in = {s->journal, s->type, s->is_void,
+                                  str_slice(&filled.records.items[0].value)};
+    size_t before = out->records.n;
+    int rc = plan_record(&made, &in, a, out, &e);
+    assert_int_equal(made.tasks + made.deliveries, out->records.n - before);
     arena_free(a);
-    outputs_free(&made);
+    outputs_free(&filled);
     return rc;
 }
 
@@ -75,10 +78,8 @@ static void requests(void **state)
 {
     (void)state;
     struct outputs out = {.source = "/talaria/main/router/x"};
-    struct plan p;
-    plan_init(&p);
-    assert_int_equal(
-        give(&p, &(struct step){EVENT_SERIES_DECIDED, PLAN_DECISION, 5, 2, "x1"}, &out), 0);
+    assert_int_equal(give(&(struct step){EVENT_SERIES_DECIDED, PLAN_DECISION, false, "x1"}, &out),
+                     0);
     static const struct {
         enum event_type type;
         const char *noun, *key;
@@ -99,111 +100,46 @@ static void requests(void **state)
     assert_non_null(strstr(out.records.items[0].value.data, "\"id\":\"t1\""));
     assert_non_null(strstr(out.records.items[2].value.data, "\"id\":\"d1\""));
     outputs_clear(&out);
-    assert_int_equal(give(&p, &(struct step){EVENT_TASK_FINISHED, PLAN_TASK, 9, 3, "t1"}, &out), 0);
+    assert_int_equal(give(&(struct step){EVENT_TASK_FINISHED, PLAN_TASK, false, "t1"}, &out), 0);
     assert_int_equal(out.records.n, 1);
     assert_int_equal(out.records.items[0].type, EVENT_DELIVERY_REQUESTED);
     outputs_free(&out);
 }
 
-/* Which of the last steps are valid (their records come out) after which claims. */
-static void validity(void **state)
+static void only_valid_choices_of_their_journal_ask_for_something(void **state)
 {
     static const struct {
-        const char *what, *saved;
-        struct step steps[4];
-        bool valid; /* the last step */
+        struct step step;
+        size_t want;
     } cases[] = {
-        {"under the newest claim",
-         NULL,
-         {{EVENT_CLAIM, PLAN_DECISION, 3, -1, NULL},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 4, 3, "x"}},
-         true},
-        {"a newer claim precedes it",
-         NULL,
-         {{EVENT_CLAIM, PLAN_DECISION, 3, -1, NULL},
-          {EVENT_CLAIM, PLAN_DECISION, 5, -1, NULL},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
-         false},
-        {"no claim known: the first name counts",
-         NULL,
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
-         true},
-        {"no claim known: a higher one was named",
-         NULL,
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 5, "x"},
-          {EVENT_SERIES_DECIDED, PLAN_DECISION, 7, 3, "y"}},
-         false},
-        {"a choice of another kind names a claim",
-         NULL,
-         {{EVENT_TASK_STARTED, PLAN_TASK, 6, 5, "x"}, {EVENT_TASK_FINISHED, PLAN_TASK, 7, 3, "y"}},
-         false},
-        {"claims of the other journal do not count",
-         NULL,
-         {{EVENT_CLAIM, PLAN_TASK, 9, -1, NULL}, {EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
-         true},
-        {"from the metadata: void",
-         "d5 t-1",
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
-         false},
-        {"from the metadata: valid",
-         "d5 t9",
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 5, "x"}},
-         true},
-        {"from the metadata: the task journal",
-         "d5 t9",
-         {{EVENT_TASK_FINISHED, PLAN_TASK, 16, 8, "x"}},
-         false},
-        {"metadata that is not ours",
-         "d5",
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, 3, "x"}},
-         true},
-        {"a choice without a claim",
-         NULL,
-         {{EVENT_SERIES_DECIDED, PLAN_DECISION, 6, -1, "x"}},
-         false},
+        {{EVENT_SERIES_DECIDED, PLAN_DECISION, false, "x"}, 3},
+        {{EVENT_SERIES_DECIDED, PLAN_DECISION, true, "x"}, 0},
+        {{EVENT_SERIES_DECIDED, PLAN_TASK, false, "x"}, 0},
+        {{EVENT_TASK_FINISHED, PLAN_TASK, false, "x"}, 1},
+        {{EVENT_TASK_FINISHED, PLAN_TASK, true, "x"}, 0},
+        {{EVENT_TASK_FINISHED, PLAN_DECISION, false, "x"}, 0},
+        {{EVENT_TASK_STARTED, PLAN_TASK, false, "x"}, 0},
+        {{EVENT_CLAIM, PLAN_DECISION, false, NULL}, 0},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct outputs out = {.source = "/talaria/main/router/x"};
-        struct plan p;
-        plan_init(&p);
-        plan_restore(&p, cases[i].saved);
-        for (size_t n = 0; n < 4 && cases[i].steps[n].type; n++) {
-            outputs_clear(&out);
-            assert_int_equal(give(&p, &cases[i].steps[n], &out), 0);
-        }
-        if ((out.records.n > 0) != cases[i].valid)
-            fail_msg("%s: got %s, want %s", cases[i].what, out.records.n ? "valid" : "void",
-                     cases[i].valid ? "valid" : "void");
+        assert_int_equal(give(&cases[i].step, &out), 0);
+        if (out.records.n != cases[i].want)
+            fail_msg("case %zu: got %zu records, want %zu", i, out.records.n, cases[i].want);
         outputs_free(&out);
     }
-}
-
-static void metadata_round_trip(void **state)
-{
-    (void)state;
-    struct plan p, q;
-    struct str s = STR_INIT;
-    plan_init(&p);
-    p.newest[PLAN_DECISION] = INT64_MAX;
-    p.newest[PLAN_TASK] = -1;
-    plan_save(&p, &s);
-    plan_init(&q);
-    plan_restore(&q, str_cstr(&s));
-    assert_memory_equal(p.newest, q.newest, sizeof p.newest);
-    str_free(&s);
 }
 
 static void undecodable(void **state)
 {
     (void)state;
     struct outputs out = {.source = "/talaria/main/router/x"};
-    struct plan p;
+    struct plan_made made;
     struct err e;
     struct arena *a = arena_new(0);
-    plan_init(&p);
-    const struct plan_input in = {PLAN_DECISION, 5, EVENT_SERIES_DECIDED, 2, SLICE("{}")};
-    assert_int_equal(plan_record(&p, &in, a, &out, &e), -1);
+    const struct plan_input in = {PLAN_DECISION, EVENT_SERIES_DECIDED, false, SLICE("{}")};
+    assert_int_equal(plan_record(&made, &in, a, &out, &e), -1);
     assert_int_equal(e.kind, ERR_REJECT);
     assert_int_equal(out.records.n, 0);
     arena_free(a);
@@ -214,8 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests),
-        cmocka_unit_test(validity),
-        cmocka_unit_test(metadata_round_trip),
+        cmocka_unit_test(only_valid_choices_of_their_journal_ask_for_something),
         cmocka_unit_test(undecodable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

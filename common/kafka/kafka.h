@@ -65,8 +65,23 @@ int kafka_producer_new(struct kafka_producer **out, const struct kafka_options *
  * fatal error the library makes a new handle and sends all that is unacknowledged again. */
 int kafka_produce(struct kafka_producer *p, const struct kafka_message *m, kafka_acked acked,
                   void *arg, struct err *e) MUST_CHECK;
-/* Produces and waits for the acknowledgement (≤ wait_ms). ack may be NULL. On timeout the record
- * may still arrive later. */
+/*
+ * A flight: messages on their way, and one thread that waits for all of them. That thread makes it, adds,
+ * and lands it once, which ends it for the thread; where it does not wait to the end, the last
+ * acknowledgement frees it. Acknowledgements come in the producer's thread.
+ */
+struct kafka_flight;
+struct kafka_flight *kafka_flight_new(struct kafka_producer *p);
+/* kafka_produce; while the queue is full it waits until (clock_mono_ms; 0: not at all), or until *stop
+ * is set (may be NULL). -1: this message is not on its way; the others are. */
+int kafka_flight_add(struct kafka_flight *f, const struct kafka_message *m, int64_t until,
+                     const volatile int *stop, struct err *e) MUST_CHECK;
+/* Waits until (clock_mono_ms) all are acknowledged. *last (may be NULL): the acknowledgement of the
+ * highest offset; offset -1 if there was nothing to wait for. -1: the first failure, or ERR_RETRY,
+ * ETIMEDOUT: not in time; the records may still arrive. e may be NULL. */
+int kafka_flight_land(struct kafka_flight *f, int64_t until, struct kafka_ack *last,
+                      struct err *e) MUST_CHECK;
+/* A flight of one message, of ≤ wait_ms. ack may be NULL. */
 int kafka_produce_wait(struct kafka_producer *p, const struct kafka_message *m, int64_t wait_ms,
                        struct kafka_ack *ack, struct err *e) MUST_CHECK;
 /* A broker answers, and the last acknowledgement was good (or failed more than 3 s ago). */

@@ -445,36 +445,6 @@ int kafka_produce(struct kafka_producer *p, const struct kafka_message *m, kafka
     return r;
 }
 
-/* Shared by the waiting thread and the delivery report; the last one frees it. */
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    struct kafka_ack ack;
-    bool has_ack;
-    int owners;
-};
-
-static void waiter_release(struct waiter *w) /* locked */
-{
-    bool last = --w->owners == 0;
-    pthread_mutex_unlock(&w->lock);
-    if (!last)
-        return;
-    pthread_cond_destroy(&w->done);
-    pthread_mutex_destroy(&w->lock);
-    mem_free(w);
-}
-
-static void waiter_acked(void *arg, const struct kafka_ack *ack)
-{
-    struct waiter *w = arg;
-    pthread_mutex_lock(&w->lock);
-    w->ack = *ack;
-    w->has_ack = true;
-    pthread_cond_signal(&w->done);
-    waiter_release(w);
-}
-
 static struct timespec deadline(int64_t wait_ms)
 {
     struct timespec t;
@@ -486,43 +456,6 @@ static struct timespec deadline(int64_t wait_ms)
         t.tv_nsec -= 1000000000;
     }
     return t;
-}
-
-static struct waiter *waiter_new(void)
-{
-    struct waiter *w = mem_zalloc(sizeof *w);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->done, &attr);
-    pthread_condattr_destroy(&attr);
-    pthread_mutex_init(&w->lock, NULL);
-    w->owners = 2;
-    return w;
-}
-
-int kafka_produce_wait(struct kafka_producer *p, const struct kafka_message *m, int64_t wait_ms,
-                       struct kafka_ack *ack, struct err *e)
-{
-    struct waiter *w = waiter_new();
-    struct timespec until = deadline(wait_ms);
-    int r = kafka_produce(p, m, waiter_acked, w, e);
-    pthread_mutex_lock(&w->lock);
-    if (r)
-        w->owners--;
-    while (!r && !w->has_ack)
-        if (pthread_cond_timedwait(&w->done, &w->lock, &until) == ETIMEDOUT && !w->has_ack)
-            r = err_set(e, ERR_RETRY, ETIMEDOUT, "%s: not acknowledged in %lld ms", m->topic,
-                        (long long)wait_ms);
-    if (!r && w->ack.err.kind) {
-        r = -1;
-        if (e)
-            *e = w->ack.err;
-    }
-    if (!r && ack)
-        *ack = w->ack;
-    waiter_release(w);
-    return r;
 }
 
 bool kafka_producer_ready(struct kafka_producer *p)

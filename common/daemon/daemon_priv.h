@@ -91,11 +91,9 @@ void feed_release(struct feed *f, const struct config_snapshot *s);
 void feed_notify(struct feed *f, void (*fn)(void *arg), void *arg);
 
 /* write.c */
-/* As daemon_write; name (may be NULL) prefixes the failpoints. */
-/* The Kafka message of an output record; borrows both. */
-void write_message(struct kafka_message *m, const struct output_record *r, const char *topic);
 /* A failpoint "<stage>.<where>", whose name is made at run time; stage NULL: none. */
 int stage_failpoint(const char *stage, const char *where, struct err *e);
+/* As daemon_write; name (may be NULL) prefixes the failpoints. */
 int write_outputs(struct daemon *d, struct outputs *o, const char *name, struct err *e) MUST_CHECK;
 
 /* dlq.c */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/stage_priv.h"
+#include "daemon/write.h"
 #include "log/log.h"
 #include "metrics/metrics.h"
 

@@ -4,7 +4,6 @@
  * drain has emptied it through a broker that acknowledges again (design.md §4 "Outbox").
  */
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -44,68 +43,6 @@ struct announcer {
     bool drain_runs;
 };
 
-/* One produce call and the one who waits for it; the later of the two frees it. */
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done, left;
-    struct kafka_ack ack;
-};
-
-static struct waiter *waiter_new(void)
-{
-    struct waiter *w = mem_zalloc(sizeof *w);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->cond, &attr);
-    pthread_condattr_destroy(&attr);
-    return w;
-}
-
-static void waiter_free(struct waiter *w)
-{
-    pthread_cond_destroy(&w->cond);
-    pthread_mutex_destroy(&w->lock);
-    mem_free(w);
-}
-
-static void acked(void *arg, const struct kafka_ack *ack)
-{
-    struct waiter *w = arg;
-    pthread_mutex_lock(&w->lock);
-    w->ack = *ack;
-    w->done = true;
-    bool left = w->left;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-    if (left)
-        waiter_free(w);
-}
-
-/* 0: acknowledged. -1: failed or not in time (*maybe: it may be in the log, now or later). */
-static int wait_until(struct waiter *w, int64_t end, bool *maybe, struct err *e)
-{
-    struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
-    pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        if (pthread_cond_timedwait(&w->cond, &w->lock, &until) == ETIMEDOUT)
-            break;
-    bool done = w->done;
-    struct kafka_ack ack = w->ack;
-    w->left = !done;
-    pthread_mutex_unlock(&w->lock);
-    *maybe = !done || ack.err.kind == ERR_RETRY; /* who gives up on an answer does not know it */
-    if (!done)
-        return err_set(e, ERR_RETRY, 0, "Kafka did not acknowledge in time");
-    waiter_free(w);
-    if (ack.err.kind == ERR_NONE)
-        return 0;
-    *e = ack.err;
-    return -1;
-}
-
 static void message_of(struct kafka_message *m, const struct announcer *a, const struct event *ev,
                        const struct str *record, struct event_header headers[EVENT_HEADERS])
 {
@@ -119,29 +56,32 @@ static void message_of(struct kafka_message *m, const struct announcer *a, const
         m->headers[m->n_headers++] = (struct kafka_header){headers[i].name, slice_of(headers[i].value)};
 }
 
-/* Hands the record to Kafka; *w waits for its acknowledgement. */
+/* Hands the record to Kafka, if there is room at once; *f is to land with its acknowledgement. */
 static int hand_over(struct announcer *a, const struct event *ev, const struct str *record,
-                     struct waiter **w, struct err *e)
+                     struct kafka_flight **f, struct err *e)
 {
     struct kafka_message m;
     struct event_header headers[EVENT_HEADERS];
-    *w = waiter_new();
+    *f = kafka_flight_new(a->producer);
     message_of(&m, a, ev, record, headers);
-    if (kafka_produce(a->producer, &m, acked, *w, e) == 0)
+    if (kafka_flight_add(*f, &m, 0, NULL, e) == 0)
         return 0;
-    waiter_free(*w);
-    *w = NULL;
+    kafka_flight_free(*f);
+    *f = NULL;
     return -1;
 }
 
+/* *maybe: it is not acknowledged, but may be in the log, now or later. */
 static int within_time(struct announcer *a, const struct event *ev, const struct str *record,
-                    bool *maybe, struct err *e)
+                       bool *maybe, struct err *e)
 {
-    struct waiter *w;
+    struct kafka_flight *f;
     *maybe = false;
-    if (hand_over(a, ev, record, &w, e))
+    if (hand_over(a, ev, record, &f, e))
         return -1;
-    return wait_until(w, clock_mono_ms() + a->wait_ms, maybe, e);
+    int r = kafka_flight_land(f, clock_mono_ms() + a->wait_ms, NULL, e);
+    *maybe = r && e->kind == ERR_RETRY; /* who gives up on an answer does not know it */
+    return r;
 }
 
 static int by_outbox(struct announcer *a, const char *receipt, const struct str *record,
@@ -219,8 +159,8 @@ static void forget(struct found *f)
     vec_free(&f->keys);
 }
 
-/* Reads one outbox record and hands it over. 0 without a waiter: another receiver was first. */
-static int drain_one(struct announcer *a, const char *key, struct waiter **w, struct err *e)
+/* Reads one outbox record and hands it over. 0 without a flight: another receiver was first. */
+static int drain_one(struct announcer *a, const char *key, struct kafka_flight **f, struct err *e)
 {
     struct str record = STR_INIT;
     struct arena *arena = arena_new(1 << 20);
@@ -239,7 +179,7 @@ static int drain_one(struct announcer *a, const char *key, struct waiter **w, st
         LOG_LIMITED(LOG_LEVEL_ERROR, "an outbox record is unreadable and stays",
                     LOG_STR("key", key), LOG_ERR(e));
     else
-        r = hand_over(a, &ev, &record, w, e);
+        r = hand_over(a, &ev, &record, f, e);
 out:
     arena_free(arena);
     str_free(&record);
@@ -247,17 +187,16 @@ out:
 }
 
 /* Removes what is acknowledged. 0 only if all of the batch was. */
-static int drain_wait(struct announcer *a, char *const *keys, struct waiter *const *waiters,
+static int drain_wait(struct announcer *a, char *const *keys, struct kafka_flight *const *flights,
                       size_t n, struct err *e)
 {
     int64_t end = clock_mono_ms() + DRAIN_WAIT_MS;
     int r = 0;
     for (size_t i = 0; i < n; i++) {
         struct err mine = {0};
-        bool maybe;
-        if (!waiters[i])
+        if (!flights[i])
             continue;
-        int one = wait_until(waiters[i], end, &maybe, &mine);
+        int one = kafka_flight_land(flights[i], end, NULL, &mine);
         if (one == 0) {
             (void)FAILPOINT("receiver.drained");
             one = objstore_delete(a->store, keys[i], &mine);
@@ -274,16 +213,16 @@ static int drain_wait(struct announcer *a, char *const *keys, struct waiter *con
 static int drain_batch(struct announcer *a, char *const *keys, size_t n, size_t *sent,
                        struct err *e)
 {
-    struct waiter *waiters[DRAIN_BATCH] = {NULL};
+    struct kafka_flight *flights[DRAIN_BATCH] = {NULL}; /* each is asked for by itself */
     int r = 0;
     size_t i = 0;
     for (; r == 0 && i < n; i++) {
-        r = drain_one(a, keys[i], &waiters[i], e);
+        r = drain_one(a, keys[i], &flights[i], e);
         *sent += r == 0;
         if (r && e->kind == ERR_REJECT)
             r = 0;
     }
-    return drain_wait(a, keys, waiters, i, e) || r ? -1 : 0;
+    return drain_wait(a, keys, flights, i, e) || r ? -1 : 0;
 }
 
 /* One pass. 1: something was sent, look again; 0: nothing sendable is left. */

@@ -108,6 +108,12 @@ int kafka_flight_land(struct kafka_flight *f, int64_t until, struct kafka_ack *l
     return r;
 }
 
+void kafka_flight_free(struct kafka_flight *f)
+{
+    pthread_mutex_lock(&f->lock);
+    release(f);
+}
+
 int kafka_produce_wait(struct kafka_producer *p, const struct kafka_message *m, int64_t wait_ms,
                        struct kafka_ack *ack, struct err *e)
 {

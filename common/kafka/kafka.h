@@ -67,8 +67,8 @@ int kafka_produce(struct kafka_producer *p, const struct kafka_message *m, kafka
                   void *arg, struct err *e) MUST_CHECK;
 /*
  * A flight: messages on their way, and one thread that waits for all of them. That thread makes it, adds,
- * and lands it once, which ends it for the thread; where it does not wait to the end, the last
- * acknowledgement frees it. Acknowledgements come in the producer's thread.
+ * and lands or frees it once, which ends it for the thread; where it does not wait to the end, the last
+ * acknowledgement gives the memory back. Acknowledgements come in the producer's thread.
  */
 struct kafka_flight;
 struct kafka_flight *kafka_flight_new(struct kafka_producer *p);
@@ -81,6 +81,7 @@ int kafka_flight_add(struct kafka_flight *f, const struct kafka_message *m, int6
  * ETIMEDOUT: not in time; the records may still arrive. e may be NULL. */
 int kafka_flight_land(struct kafka_flight *f, int64_t until, struct kafka_ack *last,
                       struct err *e) MUST_CHECK;
+void kafka_flight_free(struct kafka_flight *f); /* without waiting */
 /* A flight of one message, of ≤ wait_ms. ack may be NULL. */
 int kafka_produce_wait(struct kafka_producer *p, const struct kafka_message *m, int64_t wait_ms,
                        struct kafka_ack *ack, struct err *e) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "daemon/careful.h"
+#include "daemon/write.h"
 #include "event/claims.h"
 #include "talaria/recover.h"
 
@@ -44,53 +45,10 @@ int recover_read(struct recover *r, const char *topic, int32_t partition,
     return result;
 }
 
-/* Acknowledgements come in the producer's thread. */
-struct flight {
-    int64_t left, last;
-    int failed;
-};
-
-static void landed(void *arg, const struct kafka_ack *ack)
-{
-    struct flight *f = arg;
-    if (ack->err.kind != ERR_NONE)
-        __atomic_store_n(&f->failed, 1, __ATOMIC_RELEASE);
-    else if (ack->offset > __atomic_load_n(&f->last, __ATOMIC_ACQUIRE))
-        __atomic_store_n(&f->last, ack->offset, __ATOMIC_RELEASE);
-    __atomic_sub_fetch(&f->left, 1, __ATOMIC_ACQ_REL);
-}
-
-static int send(struct recover *r, const struct output_record *x, struct flight *f, struct err *e)
-{
-    char topic[TOPIC_NAME];
-    struct kafka_message m = {.topic = topics_name(topic, r->site, x->noun),
-                              .partition = x->partition,
-                              .key = slice_of(x->key),
-                              .value = str_slice(&x->value),
-                              .n_headers = x->n_headers};
-    for (size_t i = 0; i < x->n_headers; i++)
-        m.headers[i] = (struct kafka_header){x->headers[i].name, slice_of(x->headers[i].value)};
-    __atomic_add_fetch(&f->left, 1, __ATOMIC_ACQ_REL);
-    if (!kafka_produce(r->producer, &m, landed, f, e))
-        return 0;
-    __atomic_sub_fetch(&f->left, 1, __ATOMIC_ACQ_REL);
-    return -1;
-}
-
 int recover_write(struct recover *r, struct outputs *out, int64_t *last, struct err *e)
 {
-    struct flight f = {.last = -1};
-    int result = 0;
-    for (size_t i = 0; i < out->records.n && !result; i++)
-        result = send(r, &out->records.items[i], &f, e);
+    int result = write_records(r->producer, r->site, out, WRITE_MS, NULL, last, e);
     outputs_clear(out);
-    /* every message is answered sooner or later; f must not go before */
-    while (__atomic_load_n(&f.left, __ATOMIC_ACQUIRE) > 0)
-        kafka_producer_flush(r->producer, WRITE_MS);
-    if (last)
-        *last = f.last;
-    if (!result && f.failed)
-        result = err_set(e, ERR_RETRY, 0, "the broker did not take every record");
     return result;
 }
 

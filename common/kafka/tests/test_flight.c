@@ -102,6 +102,9 @@ static void who_does_not_wait_to_the_end_leaves_it_to_the_acknowledgements(void 
     }
     struct kafka_flight *f = kafka_flight_new(p);
     add(f, 10);
+    kafka_flight_free(f);
+    f = kafka_flight_new(p);
+    add(f, 10);
     assert_int_equal(kafka_flight_land(f, clock_mono_ms() + 20000, NULL, &e), -1);
     assert_int_equal(e.kind, ERR_RETRY);
     assert_int_not_equal(e.code, ETIMEDOUT); /* all were answered */

@@ -79,7 +79,8 @@ def goes_on(site, name, killed, limit):
     site.modalities.pace = 0.05
     wanted = within(20, some_of_each, what="studies sent after the kill")
     site.modalities.pace = 0.5
-    within(limit, lambda: site.value(REACHED[name], wanted) == len(wanted), what="the partitions go on")
+    within(limit + 10, lambda: site.value(REACHED[name], wanted) == len(wanted), patience=1,
+           what="the partitions go on")
     took = time.monotonic() - killed
     partitions = site.value("SELECT count(DISTINCT partition) FROM receipts WHERE study = ANY(%s)", wanted)
     assert partitions == 2 or name == "dispatcher"

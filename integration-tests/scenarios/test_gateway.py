@@ -11,14 +11,14 @@ from kit.compare import dataset
 from kit.openapi import Document
 from kit.ports import free_port
 from kit.senders import send_exactly
-from kit.wait import within
+from kit.wait import patient, within
 
 WORKERS = ("receiver", "router", "dispatcher", "bookkeeper", "gateway")
 
 
 def ask(site, method, path, body=None, **headers):
     """(status, content type, headers, body: decoded if JSON)"""
-    c = http.client.HTTPConnection("127.0.0.1", site.web, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", site.web, timeout=patient(10))
     try:
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         c.request(method, path, data, {k.replace("_", "-"): v for k, v in headers.items()})

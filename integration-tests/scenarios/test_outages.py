@@ -137,7 +137,7 @@ def test_a_dispatcher_that_hung_in_a_delivery_and_comes_back_is_on_record(site, 
     site.up(config.document({"pacs": config.dicom(sink.port)}))
     paths = study.study(tmp_folder, seed=40, slices=5)
     assert send_exactly(site.dicom, paths) == [0] * 5
-    assert frozen.wait(20)
+    assert frozen.wait(patient(20))
     second = other(site, "dispatcher")
     site.supervise()
     uid = study.uid(40, "study")

@@ -7,7 +7,7 @@ import pytest
 from kit import compare, config, pdu, study
 from kit.paths import VARIANT
 from kit.senders import Exact, Instance, send_exactly
-from kit.wait import within
+from kit.wait import patient, within
 from kit.wire import BACK, THERE, Wire
 
 SESSION = 3  # seconds
@@ -92,7 +92,7 @@ def test_a_dispatcher_cut_off_from_the_broker_in_one_direction_delivers_everythi
     first = up(site, wire, "dispatcher", sink)
     paths = study.study(tmp_folder / "1", seed=1, slices=5)
     assert send_exactly(site.dicom, paths) == [0] * 5
-    assert cut.wait(20)
+    assert cut.wait(patient(20))
     second = twin(site, "dispatcher")
     uid = study.uid(1, "study")
     delivery, = site.settled(uid, 5, seconds=60)["deliveries"]
@@ -120,7 +120,7 @@ def test_a_target_that_is_cut_off_in_one_direction_times_out_and_gets_the_rest_l
 
     sink = site.sink(answer=answer)
     wire = wired(site, Wire(sink.port))
-    site.up(config.document({"pacs": config.dicom(wire.port, attempts=20, retry=2, timeoutSeconds=1)}))
+    site.up(config.document({"pacs": config.dicom(wire.port, attempts=20, retry=2, timeoutSeconds=4)}))
     assert send_exactly(site.dicom, study.study(tmp_folder, seed=3, slices=5)) == [0] * 5
     uid = study.uid(3, "study")
 
@@ -142,10 +142,10 @@ def test_a_target_that_is_cut_off_in_one_direction_times_out_and_gets_the_rest_l
 def test_a_sender_that_is_cut_off_in_one_direction_repeats_and_each_image_is_delivered_once(site, tmp_folder, way):
     """What was answered and not heard is sent again; what was said before the network failed arrives long after."""
     sink = site.sink()
-    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=4))
+    site.up(config.document({"pacs": config.dicom(sink.port)}, quiet=7))
     wire = wired(site, Wire(site.dicom))
     instances = [Instance(p) for p in study.study(tmp_folder, seed=4, slices=4)]
-    association = Exact(wire.port, instances, timeout=1)
+    association = Exact(wire.port, instances, timeout=2)
     assert [association.store(i) for i in instances[:2]] == [0, 0]
     wire.stall(way)
     with pytest.raises((OSError, pdu.Closed)):

@@ -326,7 +326,7 @@ def test_a_target_that_was_down_gets_only_what_is_open(targets):
     sink = Sink(answer).start()
     add_target(targets, "updown", config.dicom(sink.port, attempts=50, retry=1))
     send(targets.site, targets.folder, "updown")
-    assert gone.wait(20)
+    assert gone.wait(patient(20))
     sink.stop()
     within(20, lambda: first_delivery(targets.site, "updown", "attempted")["attempts"] >= 2, what="two attempts")
     assert len(sink.arrived) == 3

@@ -66,9 +66,12 @@ test-hours: ## HOURS_MINUTES=90 in real time: an association held open, the data
 	@cd integration-tests && VARIANT=$(VARIANT) /usr/bin/python3 -m long.hours
 
 CUTS ?= 20
+# machines wait more than they work: so many side by side
+MACHINES ?= 3
 test-power: ## CUTS=20 power cuts under load, at random places (SEED= repeats a run); needs root and loop devices
 	@$(MAKE) -j$(JOBS) VARIANT=check all
-	@VARIANT=check CUTS=$(CUTS) $(PYTEST) -s integration-tests/long/test_power.py
+	@VARIANT=check CUTS=$(CUTS) SEED=$(or $(SEED),$(shell date +%s)) \
+	    $(PYTEST) -n $(MACHINES) -rP integration-tests/long/test_power.py
 
 SOAK_SEEDS ?= 1000000
 soak: ## the simulators with SOAK_SEEDS=1000000 seeds each (release build)

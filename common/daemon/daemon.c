@@ -92,6 +92,56 @@ int daemon_write(struct daemon *d, struct outputs *o, struct err *e)
     return write_outputs(d, o, NULL, e);
 }
 
+/* ---- parts ---- */
+
+static void drain_parts(struct daemon *d)
+{
+    for (size_t i = 0; i < d->n_parts; i++)
+        if (d->service->parts[i]->drain)
+            d->service->parts[i]->drain(d);
+}
+
+/* The last one that runs; from now on nobody asks it whether it is ready. */
+static const struct daemon_part *take_part(struct daemon *d)
+{
+    return d->service->parts[__atomic_sub_fetch(&d->n_parts, 1, __ATOMIC_ACQ_REL)];
+}
+
+/* ---- the wall clock ---- */
+
+static int64_t wall_ahead(void)
+{
+    return clock_wall_ms() - clock_mono_ms();
+}
+
+static void on_alarm(int signal_number)
+{
+    (void)signal_number;
+    _exit(EXIT_FAILURE);
+}
+
+/* The Kafka client waits for wall times: set back by an hour, its heartbeats, and its end, are an
+ * hour late. So the process leaves as if it were killed, but for its associations, which may end
+ * (docs/decisions/0006). Kafka's threads may sleep: whatever waits for them is cut short. */
+static void leave_if_set_back(struct daemon *d)
+{
+    int64_t ahead = wall_ahead(), back = d->wall_ahead - ahead;
+    d->wall_ahead = ahead;
+    if (back < BACK_MS)
+        return;
+    log_error("the wall clock was set back; leaving, to be started again", LOG_INT("ms", back));
+    signal(SIGALRM, on_alarm);
+    alarm(LEAVE_S);
+    readiness_set(&d->boot, false, "the wall clock was set back");
+    drain_parts(d);
+    while (d->n_parts) {
+        const struct daemon_part *p = take_part(d);
+        if (p->drain && p->stop)
+            p->stop(d);
+    }
+    _exit(EXIT_FAILURE);
+}
+
 /* ---- boot ---- */
 
 /* One step of the start: 0 done, RETRY again later, else the process ends. */
@@ -137,6 +187,7 @@ static int await_config(struct daemon *d, struct err *e)
     while (d->feed && !d->stopping && !feed_loaded(d->feed, why)) {
         readiness_set(&d->boot, false, why);
         watchdog_beat(d->main_beat);
+        leave_if_set_back(d);
         clock_sleep_ms(50, &d->stopping);
     }
     return 0;
@@ -156,6 +207,7 @@ static int patiently(struct daemon *d, const char *name,
         readiness_set(&d->boot, false, e->text);
         LOG_LIMITED(LOG_LEVEL_WARN, "waiting", LOG_ERR(e));
         watchdog_beat(d->main_beat);
+        leave_if_set_back(d);
         clock_sleep_ms(RETRY_MS, &d->stopping);
     }
 }
@@ -253,31 +305,6 @@ static void watch(struct daemon *d)
     abort();
 }
 
-static int64_t wall_ahead(void)
-{
-    return clock_wall_ms() - clock_mono_ms();
-}
-
-/* The Kafka client waits for wall times: set back by an hour, its heartbeats, and its end, are an hour late. So the process
- * leaves as if it were killed, but for its associations, which may end (docs/decisions/0006). */
-static void leave_if_set_back(struct daemon *d)
-{
-    int64_t ahead = wall_ahead(), back = d->wall_ahead - ahead;
-    d->wall_ahead = ahead;
-    if (back < BACK_MS)
-        return;
-    log_error("the wall clock was set back; leaving, to be started again", LOG_INT("ms", back));
-    alarm(LEAVE_S);
-    const struct daemon_part *const *parts = d->service->parts;
-    for (size_t i = 0; i < d->n_parts; i++)
-        if (parts[i]->drain)
-            parts[i]->drain(d);
-    for (size_t i = d->n_parts; i-- > 0;)
-        if (parts[i]->drain && parts[i]->stop)
-            parts[i]->stop(d);
-    _exit(EXIT_FAILURE);
-}
-
 static bool all_ready(struct daemon *d)
 {
     struct str body = STR_INIT;
@@ -306,20 +333,17 @@ static void serve(struct daemon *d)
 
 static void stop(struct daemon *d)
 {
-    const struct service *s = d->service;
     d->stopping = 1;
     watchdog_leave(d->main_beat);
     notify_supervisor("STOPPING=1");
     log_info("stopping");
-    for (size_t i = 0; i < d->n_parts; i++)
-        if (s->parts[i]->drain)
-            s->parts[i]->drain(d);
+    drain_parts(d);
     while (d->n_runners)
         runner_stop(d->runners[__atomic_sub_fetch(&d->n_runners, 1, __ATOMIC_ACQ_REL)]);
     while (d->n_parts) {
-        size_t i = __atomic_sub_fetch(&d->n_parts, 1, __ATOMIC_ACQ_REL);
-        if (s->parts[i]->stop)
-            s->parts[i]->stop(d);
+        const struct daemon_part *p = take_part(d);
+        if (p->stop)
+            p->stop(d);
     }
     if (d->producer) {
         note(d, EVENT_SERVICE_STOPPED);

@@ -21,6 +21,7 @@ static const char *const delivery_outcomes[] = {"delivered", "failed", "cancelle
 static const struct row requested_rows[] = {
     ID(event_delivery_requested, "delivery", delivery),
     TEXT(event_delivery_requested, "parent", parent),
+    TEXT(event_delivery_requested, "command", command),
     TEXT(event_delivery_requested, "decision", decision),
     TEXT(event_delivery_requested, "task", task),
     ID(event_delivery_requested, "target", target),

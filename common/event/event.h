@@ -145,6 +145,7 @@ struct event_delivery_requested {
     const char *calling_ae, *called_ae, *peer; /* of the first member: target "sender", pass-through */
     struct event_manifest_ref manifest;
     int64_t members;
+    const char *command; /* of the restart or resend; NULL: a decision or result asks for it */
     const char *positions; /* only these members of the manifest (positions.h); NULL: all */
     struct row_strings rules;
     int priority;

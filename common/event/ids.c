@@ -48,8 +48,14 @@ void ids_delivery(char out[HASH_ID_HEX], const char *decision_or_task, const cha
     hash_id(out, parts, 3);
 }
 
-void ids_restart(char out[HASH_ID_HEX], const char *parent, const char *command)
+void ids_restart(char out[HASH_ID_HEX], const char *parent)
 {
-    const struct slice parts[] = {SLICE("restart"), slice_of(parent), slice_of(command)};
+    const struct slice parts[] = {SLICE("restart"), slice_of(parent)};
+    hash_id(out, parts, 2);
+}
+
+void ids_resend(char out[HASH_ID_HEX], const char *parent, const char *command)
+{
+    const struct slice parts[] = {SLICE("resend"), slice_of(parent), slice_of(command)};
     hash_id(out, parts, 3);
 }

@@ -18,7 +18,9 @@ void ids_study_decision(char out[HASH_ID_HEX], const char *site, const char *stu
                         const char *rule, const char *first_member, int64_t up_to);
 void ids_task(char out[HASH_ID_HEX], const char *decision, const char *rule);
 void ids_delivery(char out[HASH_ID_HEX], const char *decision_or_task, const char *target);
-void ids_restart(char out[HASH_ID_HEX], const char *parent, const char *command);
+/* Of a delivery there is one restart, whoever asks, but any number of resends. */
+void ids_restart(char out[HASH_ID_HEX], const char *parent);
+void ids_resend(char out[HASH_ID_HEX], const char *parent, const char *command);
 
 #ifdef __cplusplus
 }

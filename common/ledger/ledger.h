@@ -115,7 +115,7 @@ enum ledger_kin { KIN_NONE, KIN_WELL, KIN_BAD, KIN_OPEN };
 struct ledger_ended {
     char status[16];
     bool ended;
-    bool again;   /* the child that this would make is there */
+    bool again;   /* the child that this would make is there, by this very command */
     bool deleted; /* images of its decision are deleted, or about to be */
     enum ledger_kin kin;
     char kin_id[64], kin_status[16];
@@ -125,9 +125,9 @@ struct ledger_ended {
     struct str well;
     struct str request, first; /* data of its delivery.requested; of that of its first parent */
 };
-/* child: the id of what is to be made. ERR_REJECT, 404: unknown. Free it in any case. */
+/* child: the id of what command is to make. ERR_REJECT, 404: unknown. Free it in any case. */
 int ledger_ended(struct pg *c, struct ledger_ended *out, const char *id, const char *child,
-                 struct err *e) MUST_CHECK;
+                 const char *command, struct err *e) MUST_CHECK;
 void ledger_ended_free(struct ledger_ended *d);
 /* The deliveries to a target that ended badly and were not sent again, the oldest first, at most max:
  * ids joined by newlines. */

@@ -29,7 +29,7 @@ static const char ended_sql[] =
     "ranges AS (SELECT min(position) AS a,max(position) AS b FROM (SELECT position,position -"
     " row_number() OVER (ORDER BY position) AS run FROM well) x GROUP BY run ORDER BY 1 LIMIT 100000)"
     "SELECT s.status,s.state >= 'delivered' AND s.finished_at IS NOT NULL,"
-    "EXISTS (SELECT FROM deliveries WHERE delivery=$2),"
+    "EXISTS (SELECT FROM deliveries WHERE delivery=$2 AND request::jsonb->>'command'=$3),"
     "EXISTS (SELECT FROM members m JOIN receipts r USING (receipt) WHERE m.decision=s.decision AND"
     " m.role='member' AND r.condemned_at IS NOT NULL),"
     "k.weight,k.delivery,k.state,"
@@ -90,11 +90,11 @@ int ledger_delivery(struct pg *c, struct ledger_delivery *out, const char *id, s
 }
 
 int ledger_ended(struct pg *c, struct ledger_ended *out, const char *id, const char *child,
-                 struct err *e)
+                 const char *command, struct err *e)
 {
     struct pg_result *r;
     memset(out, 0, sizeof *out);
-    if (look_up(c, &r, ended_sql, 2, (const char *const[]){id, child}, e))
+    if (look_up(c, &r, ended_sql, 3, (const char *const[]){id, child, command}, e))
         return -1;
     take(out->status, sizeof out->status, r, 0);
     out->ended = is_true(r, 1);

@@ -383,6 +383,8 @@ def test_what_failed_is_restarted_once_however_often_it_is_asked(targets):
     sink.reject = None
     first = post(site, f"{d['delivery']}/restart", key="restart-again")
     assert first[0] == 202 and len(first[1]["restarted"]) == 32
+    beside = post(site, f"{d['delivery']}/restart", key="at once")  # before the ledger shows the first, or after
+    assert beside[0] == 409 or beside[1]["restarted"] == first[1]["restarted"]
     site.ledger_within(20, "SELECT state::text FROM deliveries WHERE delivery = %s", "delivered", first[1]["restarted"])
     assert post(site, f"{d['delivery']}/restart", key="restart-again") == first
     assert post(site, f"{d['delivery']}/restart", key="another")[0] == 409

@@ -62,8 +62,8 @@ static int leave_out(struct event_delivery_requested *r, bool *whole, const stru
 }
 
 int again_request(struct event_delivery_requested *out, bool *whole, enum again_kind kind,
-                  const struct ledger_ended *d, const char *parent, const char *child,
-                  struct arena *a, struct err *e)
+                  const struct ledger_ended *d, const struct again_ids *ids, struct arena *a,
+                  struct err *e)
 {
     *whole = false;
     if (may_be_sent(d, kind, e) ||
@@ -74,8 +74,9 @@ int again_request(struct event_delivery_requested *out, bool *whole, enum again_
                        "The ledger shows %" PRId64 " of %" PRId64 " members that ended well: it is "
                        "behind, try again. A resend does not ask.",
                        d->well_n, d->counted_well);
-    out->delivery = arena_strdup(a, child);
-    out->parent = arena_strdup(a, parent);
+    out->delivery = arena_strdup(a, ids->child);
+    out->parent = arena_strdup(a, ids->parent);
+    out->command = arena_strdup(a, ids->command);
     out->not_before = out->not_after = NULL; /* they were those of the first one */
     return kind == AGAIN_RESTART ? leave_out(out, whole, d, a, e) : 0;
 }

@@ -12,11 +12,15 @@
 
 enum again_kind { AGAIN_RESTART, AGAIN_RESEND };
 
-/* The request under the id "child"; its texts live in a. *whole: it is a restart that sends all its
+struct again_ids {
+    const char *parent, *child, *command; /* what has ended; its restart or resend; who asks */
+};
+
+/* The request under the id of the child; its texts live in a. *whole: it is a restart that sends all its
  * parent was asked for, because what is open of that has more pieces than a record takes.
  * ERR_REJECT, 409: why there is none. */
 int again_request(struct event_delivery_requested *out, bool *whole, enum again_kind kind,
-                  const struct ledger_ended *d, const char *parent, const char *child,
-                  struct arena *a, struct err *e) MUST_CHECK;
+                  const struct ledger_ended *d, const struct again_ids *ids, struct arena *a,
+                  struct err *e) MUST_CHECK;
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * What people do to deliveries. Cancel and retry are commands to the dispatcher, in the partition
  * of the target. Restart and resend of what has ended are a new request with `parent`, made from the
- * ledger (again.h); its id comes from the parent's and the command's, so a repeated request is the
- * same one.
+ * ledger (again.h). A restart's id comes from the parent's: asked for twice before the ledger shows
+ * it, it is one. A resend's comes from the command's, too: a repeated request is the same one.
  */
 #include <stdio.h>
 
@@ -137,12 +137,16 @@ static int send_again(struct again *r, struct str *out, const char *id, struct e
     bool whole;
     struct event *ev = arena_alloc(r->arena, sizeof *ev);
     *ev = (struct event){.type = EVENT_DELIVERY_REQUESTED};
-    ids_restart(child, id, r->command);
+    if (r->kind == AGAIN_RESTART)
+        ids_restart(child, id);
+    else
+        ids_resend(child, id, r->command);
+    const struct again_ids ids = {id, child, r->command};
     struct pg *pg = pool_take(r->c->g->pool, e);
-    int rc = pg ? ledger_ended(pg, &d, id, child, e) : -1;
+    int rc = pg ? ledger_ended(pg, &d, id, child, r->command, e) : -1;
     pool_give(r->c->g->pool, pg);
     if (rc == 0)
-        rc = again_request(&ev->requested, &whole, r->kind, &d, id, child, r->arena, e);
+        rc = again_request(&ev->requested, &whole, r->kind, &d, &ids, r->arena, e);
     if (rc == 0) {
         put_item(r, out, &ev->requested, whole);
         r->whole += whole && !d.again;

@@ -16,19 +16,20 @@
 static void ids_are_fixed_for_ever(void **state)
 {
     (void)state;
-    char got[7][HASH_ID_HEX];
+    char got[8][HASH_ID_HEX];
     ids_window_decision(got[0], "main", "1.2", "1.2.3", 100, 131);
     ids_command_decision(got[1], "cmd-1", "1.2.3");
     ids_study_decision(got[2], "main", "1.2", "trial", "d1", 44);
     ids_task(got[3], "d1", "lung");
     ids_delivery(got[4], "d1", "pacs");
-    ids_restart(got[5], "d1", "pacs");
-    ids_window_decision(got[6], "main", "1.2", "1.2.31", 0, 131);
+    ids_restart(got[5], "d1");
+    ids_resend(got[6], "d1", "cmd-1");
+    ids_window_decision(got[7], "main", "1.2", "1.2.31", 0, 131);
     static const char *const want[] = {
         "056cf555a82268e13383cbb549a32873", "d224afb7f74edbd70a9038b377d580f7",
         "6b978b454911fece61c9fcc1d4c0cb13", "cbffe3442c3521eee2b51b236f620441",
-        "8ca7dde72b70044f456f67dd5e561454", "dcb68c159fad99de99b74415561e0c9d",
-        "c1d68c40bf6c8ca40c52755663f76f41",
+        "8ca7dde72b70044f456f67dd5e561454", "99eae5f86e7f71345f90fc57daf42376",
+        "b68379ff23ca9093d31ce5010c5e4a52", "c1d68c40bf6c8ca40c52755663f76f41",
     };
     EACH(want)
     assert_string_equal(got[i], want[i]);

@@ -322,7 +322,7 @@ static void child(const char *sql)
                "BEGIN; UPDATE deliveries SET request='first' WHERE delivery='del2';"
                "INSERT INTO deliveries (delivery,state,parent,target,study,decision,asked_at,"
                "finished_at,request,delivered,failed) VALUES ('del3','failed','del2','archive','1.2',"
-               "'dec1',now(),now(),'second',2,1);"
+               "'dec1',now(),now(),'{\"command\":\"second\"}',2,1);"
                "INSERT INTO delivery_members (delivery,position,state,attempt) SELECT 'del3',i,"
                "(CASE i WHEN 4 THEN 'open' WHEN 5 THEN 'failed' WHEN 6 THEN 'not-accepted' WHEN 7"
                " THEN 'cancelled' WHEN 9 THEN 'repeated' ELSE 'delivered' END)::member_state,1"
@@ -338,25 +338,28 @@ static void test_what_a_restart_is_made_of(void **state)
     struct err e;
     struct ledger_ended d;
     child("SELECT");
-    ok(ledger_ended(pg, &d, "del3", "none", &e), &e);
+    ok(ledger_ended(pg, &d, "del3", "none", "second", &e), &e);
     assert_string_equal(d.status, "failed");
     assert_true(d.ended && !d.again && !d.deleted);
     assert_int_equal(d.kin, KIN_NONE);
     assert_int_equal(d.counted_well, 2);
     assert_int_equal(d.well_n, 5);
     assert_string_equal(str_cstr(&d.well), "2-3,6,8-9");
-    assert_string_equal(str_cstr(&d.request), "second");
+    assert_string_equal(str_cstr(&d.request), "{\"command\":\"second\"}");
     assert_string_equal(str_cstr(&d.first), "first");
     ledger_ended_free(&d);
     ok(pg_exec(pg, "UPDATE receipts SET condemned_at=now() WHERE receipt='r1'", &e), &e);
-    ok(ledger_ended(pg, &d, "del2", "del3", &e), &e);
+    ok(ledger_ended(pg, &d, "del2", "del3", "another", &e), &e);
+    assert_false(d.again);
+    ledger_ended_free(&d);
+    ok(ledger_ended(pg, &d, "del2", "del3", "second", &e), &e);
     assert_true(d.again && d.deleted);
     assert_int_equal(d.kin, KIN_BAD);
     assert_string_equal(d.kin_id, "del3");
     assert_string_equal(d.kin_status, "failed");
     assert_string_equal(str_cstr(&d.well), "0");
     ledger_ended_free(&d);
-    assert_int_equal(ledger_ended(pg, &d, "none", "x", &e), -1);
+    assert_int_equal(ledger_ended(pg, &d, "none", "x", "y", &e), -1);
     assert_int_equal(e.code, 404);
     pg_rollback(pg);
 }
@@ -381,7 +384,7 @@ static void test_a_restart_of_a_restart_supersedes_both(void **state)
         str_clear(&out);
         ok(ledger_delivery_failures(pg, &out, "archive", 10, &e), &e);
         assert_string_equal(str_cstr(&out), strcmp(rows[i].state, "failed") == 0 ? "del4" : "");
-        ok(ledger_ended(pg, &d, "del2", "x", &e), &e);
+        ok(ledger_ended(pg, &d, "del2", "x", "y", &e), &e);
         assert_int_equal(d.kin, rows[i].kin);
         assert_string_equal(d.kin_id, "del4");
         assert_string_equal(d.status, rows[i].kin == KIN_BAD ? "failed" : "superseded");

@@ -21,6 +21,8 @@ struct want {
     const char *refused; /* a word of why */
 };
 
+static const struct again_ids ids = {"p", "c", "key"};
+
 static void check(const struct want *w)
 {
     struct ledger_ended d = {.ended = strcmp(w->status, "attempted") != 0,
@@ -38,7 +40,7 @@ static void check(const struct want *w)
     str_puts(&d.well, w->well ? w->well : "");
     str_puts(&d.request, w->request ? w->request : "");
     str_puts(&d.first, w->first ? w->first : "");
-    int rc = again_request(&r, &whole, w->kind, &d, "p", "c", a, &e);
+    int rc = again_request(&r, &whole, w->kind, &d, &ids, a, &e);
     if (w->refused) {
         assert_int_equal(rc, -1);
         assert_int_equal(e.code, 409);
@@ -49,6 +51,7 @@ static void check(const struct want *w)
             fail_msg("%s", e.text);
         assert_string_equal(r.delivery, "c");
         assert_string_equal(r.parent, "p");
+        assert_string_equal(r.command, "key");
         assert_null(r.not_after);
         assert_int_equal(r.members, w->members);
         assert_string_equal(r.positions ? r.positions : "all", w->positions ? w->positions : "all");
@@ -106,7 +109,7 @@ static void a_request_that_stands_is_described_again(void **state)
     struct arena *a = arena_new(0);
     str_puts(&d.request, REQUEST "\"members\":5}");
     str_puts(&d.well, "0-3");
-    assert_int_equal(again_request(&r, &whole, AGAIN_RESTART, &d, "p", "c", a, &e), 0);
+    assert_int_equal(again_request(&r, &whole, AGAIN_RESTART, &d, &ids, a, &e), 0);
     assert_string_equal(r.positions, "4");
     ledger_ended_free(&d);
     arena_free(a);
@@ -125,7 +128,7 @@ static void restart_of_pieces(int n, int rule, bool want_whole)
     str_printf(&d.request, REQUEST "\"rules\":[\"%0*d\"],\"members\":%d}", rule, 1, n);
     for (int i = 1; i < n; i += 2)
         str_printf(&d.well, "%s%d", i > 1 ? "," : "", i);
-    if (again_request(r, &whole, AGAIN_RESTART, &d, "p", "c", a, &e) ||
+    if (again_request(r, &whole, AGAIN_RESTART, &d, &ids, a, &e) ||
         event_encode(&record, &event, &e)) /* it fits into a record in any case */
         fail_msg("%s", e.text);
     assert_int_equal(whole, want_whole);

@@ -363,6 +363,26 @@ static void test_what_people_do_to_deliveries(void **state)
     }
 }
 
+/* The ledger does not show the first one yet. */
+static void test_two_who_restart_one_delivery_at_once_make_one_restart(void **state)
+{
+    (void)state;
+    static const char *const body = "{\"reason\":\"r\"}";
+    char first[sizeof appended.id];
+    assert_int_equal(ask("POST", "/api/v1/deliveries/failed/restart",
+                         JSON "Idempotency-Key: one\r\n", body),
+                     202);
+    str_copy(first, sizeof first, appended.id);
+    assert_int_equal(ask("POST", "/api/v1/deliveries/failed/restart",
+                         JSON "Idempotency-Key: other\r\n", body),
+                     202);
+    assert_string_equal(appended.id, first);
+    assert_int_equal(ask("POST", "/api/v1/deliveries/failed/resend",
+                         JSON "Idempotency-Key: other\r\n", body),
+                     202);
+    assert_string_not_equal(appended.id, first);
+}
+
 static void test_many_silent_connections_do_not_stop_the_others(void **state)
 {
     (void)state;
@@ -395,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_large_bodies_are_refused_whole),
         cmocka_unit_test(test_a_token_is_asked_for_where_one_is_set),
         cmocka_unit_test(test_what_people_do_to_deliveries),
+        cmocka_unit_test(test_two_who_restart_one_delivery_at_once_make_one_restart),
         cmocka_unit_test(test_many_silent_connections_do_not_stop_the_others),
         cmocka_unit_test(test_postgres_away_is_503),
     };

@@ -251,8 +251,10 @@ static void owner_takes_in_hand(struct sim *s, int n, const struct sim_record *r
     if (s->fault == SIM_FAULT_POISON_FLOOR)
         hand = (struct careful_place){floor, 0};
     careful_take(&o->careful, hand);
-    o->hand = o->exposed = r->offset;
-    if (!owner_commit(s, n))
+    o->hand = r->offset;
+    if (owner_commit(s, n))
+        o->exposed = r->offset;
+    else /* what the group knows is still the one before */
         owner_close(o);
 }
 

@@ -1,5 +1,5 @@
 /* What the journal says: which offsets of a series are decided, by which manifests, and which
- * commands were answered. */
+ * commands have acted or are concluded. */
 #include "decide_priv.h"
 
 #include "base/clock.h"
@@ -35,16 +35,22 @@ static struct coverage *coverage_add(struct decide *d)
     return c;
 }
 
-static void answered_take(struct decide *d, const char *command, const char *outcome,
-                          const char *text)
+static struct commanded *command_find(const struct decide *d, const char *command)
 {
-    if (!command || !*command || coverage_answered(d, command))
-        return;
-    struct answered *x = mem_zalloc(sizeof *x);
+    struct commanded *x;
+    HASH_FIND_STR(d->commanded, command, x);
+    return x;
+}
+
+static struct commanded *command_take(struct decide *d, const char *command)
+{
+    struct commanded *x = command_find(d, command);
+    if (x)
+        return x;
+    x = mem_zalloc(sizeof *x);
     x->command = mem_strdup(command);
-    x->outcome = outcome ? mem_strdup(outcome) : NULL;
-    x->text = text ? mem_strdup(text) : NULL;
-    HASH_ADD_KEYPTR(hh, d->answered, x->command, strlen(x->command), x);
+    HASH_ADD_KEYPTR(hh, d->commanded, x->command, strlen(x->command), x);
+    return x;
 }
 
 static void name(struct decide *d, const struct event_window *w)
@@ -89,7 +95,8 @@ static void past_take(struct decide *d, const struct event_series_decided *s, in
 void coverage_take(struct decide *d, const struct event_series_decided *s, int64_t offset)
 {
     past_take(d, s, offset);
-    answered_take(d, s->command, NULL, NULL);
+    if (s->command && *s->command)
+        command_take(d, s->command);
     if (!s->study || !s->series)
         return;
     decide_key(d, slice_of(s->study), slice_of(s->series));
@@ -173,23 +180,21 @@ int coverage_mark(struct decide *d, struct window *w, struct err *e)
     return 0;
 }
 
-bool coverage_answered(struct decide *d, const char *command)
+bool coverage_acted(const struct decide *d, const char *command)
 {
-    struct answered *x;
-    HASH_FIND_STR(d->answered, command, x);
-    return x;
+    return command_find(d, command);
 }
 
-const struct answered *coverage_answer(const struct decide *d, const char *command)
+bool coverage_concluded(const struct decide *d, const char *command)
 {
-    struct answered *x;
-    HASH_FIND_STR(d->answered, command, x);
-    return x && x->outcome ? x : NULL;
+    const struct commanded *x = command_find(d, command);
+    return x && x->concluded;
 }
 
-void coverage_decided(struct decide *d, const struct event_note *decided)
+void coverage_conclude(struct decide *d, const char *command)
 {
-    answered_take(d, decided->command, decided->outcome, decided->text);
+    if (command && *command)
+        command_take(d, command)->concluded = true;
 }
 
 static void free_strings(char **items, size_t n)
@@ -211,13 +216,11 @@ void coverage_free(struct decide *d)
         mem_free(c->key);
         mem_free(c);
     }
-    struct answered *x, *y;
-    HASH_ITER(hh, d->answered, x, y)
+    struct commanded *x, *y;
+    HASH_ITER(hh, d->commanded, x, y)
     {
-        HASH_DEL(d->answered, x);
+        HASH_DEL(d->commanded, x);
         mem_free(x->command);
-        mem_free(x->outcome);
-        mem_free(x->text);
         mem_free(x);
     }
     struct past *p, *q;

@@ -51,7 +51,7 @@ void decide_journal(struct decide *d, const struct decide_entry *j, struct arena
         event_decode(&ev, j->value.p, j->value.n, a, &e) || ev.type != j->type)
         return;
     if (j->type == EVENT_COMMAND_DECIDED) {
-        coverage_decided(d, &ev.note);
+        coverage_conclude(d, ev.note.command);
         replay_read_back(d, ev.id);
         return;
     }
@@ -201,8 +201,8 @@ static void apply_stored(struct decide *d, const struct config_snapshot *config,
     window_add(d, w, config, in, s);
 }
 
-void decide_answer(struct decide *d, const struct event_command *c, const char *outcome,
-                   const char *text, struct outputs *out)
+static void answer(struct decide *d, const struct event_command *c, const char *text,
+                   struct outputs *out)
 {
     char id[HASH_ID_HEX];
     ids_command_decision(id, c->command, "answered");
@@ -210,7 +210,7 @@ void decide_answer(struct decide *d, const struct event_command *c, const char *
                        .id = id,
                        .subject = c->command,
                        .note = {.command = c->command,
-                                .outcome = outcome,
+                                .outcome = "done",
                                 .text = text,
                                 .by = c->user,
                                 .study = c->study}};
@@ -223,9 +223,9 @@ void decide_answer(struct decide *d, const struct event_command *c, const char *
 static void completed(struct decide *d, const struct event_command *c, size_t closed,
                       struct outputs *out)
 {
-    bool before = c->command && coverage_answered(d, c->command);
+    bool before = c->command && coverage_acted(d, c->command);
     if (c->command)
-        decide_answer(d, c, "done", closed || before ? "closed" : "nothing was open", out);
+        answer(d, c, closed || before ? "closed" : "nothing was open", out);
 }
 
 static bool needs_body(enum event_type t)

@@ -84,10 +84,10 @@ struct asked { /* a decision by command, or command.decided, that was not read b
     int64_t at; /* offset of the command */
 };
 
-struct answered { /* a command that stands in a valid decision, or was decided without one */
+struct commanded { /* a command that stands in a valid decision, or is concluded */
     UT_hash_handle hh;
     char *command;
-    char *outcome, *text; /* NULL: by a decision */
+    bool concluded; /* by command.decided: nothing follows from it any more */
 };
 
 struct closer { /* a window to close before a record is applied */
@@ -105,7 +105,7 @@ struct decide {
     char *site, *owner;
     struct window *open, *closing;
     struct coverage *coverage;
-    struct answered *answered;
+    struct commanded *commanded;
     struct past *past; /* by decision, in log order */
     VEC(struct asked) asked;
     VEC(struct left_out) left_out;
@@ -162,10 +162,10 @@ struct row_strings coverage_manifests(const struct decide *d, const struct windo
                                       struct arena *a);
 /* Marks the receipts of w that stand in earlier manifests. */
 int coverage_mark(struct decide *d, struct window *w, struct err *e);
-bool coverage_answered(struct decide *d, const char *command);
-/* The answer to a command that asked for nothing; NULL: it stands in a decision, or is new. */
-const struct answered *coverage_answer(const struct decide *d, const char *command);
-void coverage_decided(struct decide *d, const struct event_note *decided);
+/* The command stands in a valid decision, or is concluded. */
+bool coverage_acted(const struct decide *d, const char *command);
+bool coverage_concluded(const struct decide *d, const char *command);
+void coverage_conclude(struct decide *d, const char *command);
 void coverage_free(struct decide *d);
 
 /* ---- left_out.c ---- */
@@ -230,14 +230,10 @@ struct replay; /* what a command.replay or command.reroute needs, read and check
 /* -1: something cannot be read now. NULL at *out: it has no id, nothing is done. */
 int replay_prepare(struct replay **out, struct decide *d, const struct config_snapshot *config,
                    const struct decide_input *in, const struct event_command *c, struct err *e);
-/* Decides, and answers. */
+/* Decides, and concludes the command. */
 void replay_do(struct decide *d, struct replay *r, struct outputs *out);
 void replay_free(struct replay *r); /* NULL is fine */
 /* A decision was read back. */
 void replay_read_back(struct decide *d, const char *decision);
-
-/* ---- decide.c ---- */
-void decide_answer(struct decide *d, const struct event_command *c, const char *outcome,
-                   const char *text, struct outputs *out);
 
 #endif

@@ -47,7 +47,7 @@ struct replay {
     size_t n_groups;
     size_t bytes;
     char refused[240];
-    const struct answered *before; /* the command is read again: this was its answer */
+    bool concluded; /* the command is read again: it has its outcome */
 };
 
 /* "…" says why; nothing will be done. */
@@ -293,6 +293,17 @@ static int check_command(struct replay *r)
     return OK;
 }
 
+/* Once: given twice, it is judged when the first one's outcome has been read back. */
+static int begin(struct replay *r, const struct decide *d, struct err *e)
+{
+    char id[HASH_ID_HEX];
+    ids_command_decision(id, r->command->command, "decided");
+    if (is_asked(d, id))
+        return err_set(e, ERR_RETRY, 0, "the command's outcome was not read back yet");
+    r->concluded = coverage_concluded(d, r->command->command);
+    return r->concluded ? REFUSED : OK;
+}
+
 int replay_prepare(struct replay **out, struct decide *d, const struct config_snapshot *config,
                    const struct decide_input *in, const struct event_command *c, struct err *e)
 {
@@ -303,8 +314,9 @@ int replay_prepare(struct replay **out, struct decide *d, const struct config_sn
     r->reroute = in->type == EVENT_COMMAND_REROUTE;
     r->offset = in->offset;
     r->at = in->timestamp;
-    r->before = coverage_answer(d, c->command);
-    int rc = r->before ? REFUSED : check_command(r);
+    int rc = begin(r, d, e);
+    if (rc == OK)
+        rc = check_command(r);
     if (rc == OK)
         rc = choose(r, d, e);
     if (rc == OK)
@@ -563,8 +575,8 @@ static void cut(struct str *text)
     str_puts(text, "\n…");
 }
 
-/* What asks for nothing stands in the journal too: read again, when the configuration and the store may
- * be others, the command gets the same answer and still does nothing. */
+/* The outcome stands in the journal, behind what was decided: read again, when the configuration and the
+ * store may be others, the command does nothing more. plan answers it. */
 static void conclude(struct decide *d, const struct replay *r, const char *outcome,
                      const char *text, struct outputs *out)
 {
@@ -575,10 +587,23 @@ static void conclude(struct decide *d, const struct replay *r, const char *outco
     struct event ev = {.type = EVENT_COMMAND_DECIDED,
                        .id = asked.decision,
                        .subject = c->command,
-                       .note = {.command = c->command, .outcome = outcome, .text = text}};
+                       .note = {.command = c->command,
+                                .outcome = outcome,
+                                .text = text,
+                                .by = c->user,
+                                .study = c->study}};
     if (outputs_event(out, "decision", d->setup.partition, c->command, &ev, d->setup.claim, &e) == 0)
         *vec_push(&d->asked) = asked;
-    decide_answer(d, c, outcome, text, out);
+}
+
+/* A crash may have come between two decisions of the command: those stand. */
+static void conclude_refused(struct decide *d, const struct replay *r, struct outputs *out)
+{
+    struct str text = STR_INIT;
+    bool acted = coverage_acted(d, r->command->command);
+    str_printf(&text, "%s%s", acted ? "a part was done before; the rest was not: " : "", r->refused);
+    conclude(d, r, acted ? "failed" : "refused", str_cstr(&text), out);
+    str_free(&text);
 }
 
 void replay_do(struct decide *d, struct replay *r, struct outputs *out)
@@ -586,14 +611,11 @@ void replay_do(struct decide *d, struct replay *r, struct outputs *out)
     const struct event_command *c = r->command;
     struct str text = STR_INIT;
     const char *outcome = "done";
-    size_t decided = 0;
     struct err e;
-    if (r->before) {
-        decide_answer(d, c, r->before->outcome, r->before->text, out);
+    if (r->concluded)
         return;
-    }
     if (*r->refused) {
-        conclude(d, r, "refused", r->refused, out);
+        conclude_refused(d, r, out);
         return;
     }
     if (c->dry_run)
@@ -605,15 +627,10 @@ void replay_do(struct decide *d, struct replay *r, struct outputs *out)
         } else if (decide_group(d, r, g, &text, out, &e)) {
             str_puts(&text, "; not done: too much for one record");
             outcome = "failed";
-        } else {
-            decided += !c->dry_run;
         }
     }
     cut(&text);
-    if (decided || coverage_answered(d, c->command))
-        decide_answer(d, c, outcome, str_cstr(&text), out);
-    else
-        conclude(d, r, outcome, str_cstr(&text), out);
+    conclude(d, r, outcome, str_cstr(&text), out);
     str_free(&text);
 }
 

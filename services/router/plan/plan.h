@@ -1,6 +1,6 @@
 /*
  * plan: a valid decision or task.finished becomes the task.requested and delivery.requested records
- * that it contains. Pure, and without a state: whoever reads the journals says what is void
+ * that it contains, a valid command.decided the command's answer. Pure, and without a state: whoever reads the journals says what is void
  * (event/claims.h). Repeating a record gives the same ids again, which the journals' owners ignore.
  */
 #ifndef ROUTER_PLAN_H
@@ -24,8 +24,9 @@ struct plan_input {
     struct slice value;
 };
 
-struct plan_made { /* requests */
-    size_t tasks, deliveries;
+struct plan_made {
+    size_t tasks, deliveries; /* requests */
+    size_t answers;
 };
 
 /* 0 or -1 (ERR_REJECT: can never be understood; nothing was appended). */

@@ -6,6 +6,7 @@
 
 METRIC_COUNTER(metric_requests, "talaria_plan_requests_total",
                "Requests written from valid decisions and ended tasks.", "kind");
+METRIC_COUNTER(metric_answers, "talaria_plan_answers_total", "Answers to replays and reroutes.", "");
 METRIC_COUNTER(metric_void, "talaria_plan_void_total", "Void choices that were passed over.", "");
 
 static void *stage_open(const struct stage_partition *p)
@@ -28,6 +29,8 @@ static enum stage_verdict stage_record(void *state, const struct stage_record *r
         metric_add(&metric_requests, (double)made.tasks, "task");
     if (made.deliveries)
         metric_add(&metric_requests, (double)made.deliveries, "delivery");
+    if (made.answers)
+        metric_add(&metric_answers, (double)made.answers);
     if (r->is_void)
         metric_add(&metric_void, 1);
     return STAGE_DONE;

@@ -80,7 +80,8 @@ static void owner_read_journal(struct sim *s, struct owner *o, bool folding)
     bool is_void = claims_void(&o->claims, r->type, r->offset, r->claim);
     if (s->fault == SIM_FAULT_NO_CLAIM_CHECK)
         is_void = false;
-    if (folding && s->fault == SIM_FAULT_NO_FOLD)
+    if (folding && (s->fault == SIM_FAULT_NO_FOLD ||
+                    (s->fault == SIM_FAULT_REFUSALS && r->type == EVENT_COMMAND_DECIDED)))
         return;
     owner_takes(s, o, r, is_void);
 }
@@ -277,7 +278,8 @@ static void owner_rejects(struct sim *s, int n, const struct sim_record *r,
 
 static bool owner_survives(struct sim *s, int n, const struct sim_record *r)
 {
-    if (s->script.poison < 0 || check_receipt_of(r) != s->script.poison)
+    bool poison = s->script.poison >= 0 && check_receipt_of(r) == s->script.poison;
+    if (!poison && !commands_poison(s, r))
         return true;
     sim_trace(s, "poison:");
     owner_crash(s, n);
@@ -354,10 +356,10 @@ static void owner_write_record(struct sim *s, int n)
         return;
     }
     const struct sim_record *r = world_append(&s->world, &o->out.records.items[o->records++]);
-    if (r->type != EVENT_SERIES_DECIDED)
+    if (!event_is_choice(r->type))
         return;
-    sim_trace(s, "owner %d writes a decision of %s/%s at %lld%s", n, r->study, r->series,
-              (long long)r->offset,
+    sim_trace(s, "owner %d writes %s of %s/%s at %lld%s", n, event_type_name(r->type),
+              r->study ? r->study : "-", r->series ? r->series : "-", (long long)r->offset,
               world_is_void(&s->world.logs[SIM_DECISION], r) ? " (void)" : "");
     check_appended(s, r);
     if (s->fault == SIM_FAULT_FLOOR_ACK)

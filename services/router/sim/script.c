@@ -94,6 +94,40 @@ static int by_time(const void *a, const void *b)
     return x->order - y->order;
 }
 
+static void command(struct script *s, struct sim_random *r, int64_t end, int number)
+{
+    bool late = random_percent(r, 60); /* when most is decided */
+    const int64_t at = random_below(r, end) + (late ? end / 2 + SIM_QUIET_MS : 0);
+    struct script_item *item = add(s, at, SCRIPT_ASKED);
+    item->n = number;
+    item->series = (int)random_below(r, s->series);
+    if (number == SIM_FIRST_COMMAND)
+        return;
+    item->outcome = (int)random_below(r, COMMAND_KINDS);
+    item->receipt = (int)random_below(r, 3);
+    struct script_item again = *item;
+    if (random_percent(r, 20)) { /* given twice: the first answer did not come */
+        item = add(s, at + random_below(r, 3000), SCRIPT_ASKED);
+        again.at = item->at;
+        again.order = item->order;
+        *item = again;
+    }
+    if (random_percent(r, 30))
+        add(s, at + random_below(r, 3000), SCRIPT_CONFIG);
+}
+
+/* Replays and reroutes, between configurations that come and go. */
+static void commands(struct script *s, struct sim_random *r, int64_t end)
+{
+    int n = 1 + (int)random_below(r, SIM_COMMANDS - SIM_FIRST_COMMAND);
+    for (int i = 0; i < n; i++)
+        command(s, r, end, SIM_FIRST_COMMAND + i);
+    for (int64_t i = random_below(r, 4); i > 0; i--)
+        add(s, random_below(r, end), SCRIPT_CONFIG);
+    if (random_percent(r, 5))
+        s->poison_command = SIM_FIRST_COMMAND + (int)random_below(r, n);
+}
+
 void script_make(struct script *s, struct sim_random *r, bool replays)
 {
     *s = (struct script){.replays = replays};
@@ -123,7 +157,6 @@ void script_make(struct script *s, struct sim_random *r, bool replays)
         s->cut_at = random_below(r, end + 60000);
     s->poison = random_percent(r, 12) ? (int)random_below(r, s->receipts) : -1;
     if (s->replays)
-        add(s, random_below(r, end + SIM_QUIET_MS), SCRIPT_REPLAY)->series =
-            (int)random_below(r, s->series);
+        commands(s, r, end + SIM_QUIET_MS);
     qsort(s->items.items, s->items.n, sizeof *s->items.items, by_time);
 }

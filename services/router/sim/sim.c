@@ -27,6 +27,7 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_FAULT_NO_GUARD] = "lost tail not noticed",
     [SIM_FAULT_NO_PADDING] = "recover without padding",
     [SIM_FAULT_NOT_AGAIN] = "recover announces nothing",
+    [SIM_FAULT_REFUSALS] = "refusals forgotten",
 };
 
 void sim_broken(struct sim *s, const char *fmt, ...)
@@ -120,15 +121,12 @@ static void produce(struct sim *s)
             (void)world_produce(&s->world, SIM_INSTANCE, &ev, -1);
             sim_trace(s, "command complete %s", script_study(item->series));
             break;
-        case SCRIPT_REPLAY:
-            ev.type = EVENT_COMMAND_REPLAY;
-            ev.command.command = "c2";
-            (void)world_produce(&s->world, SIM_INSTANCE, &ev, -1);
-            sim_trace(s, "command replay %s", script_study(item->series));
+        case SCRIPT_ASKED:
+            commands_give(s, item);
             break;
         case SCRIPT_CONFIG:
-            s->config = 1;
-            sim_trace(s, "configuration 2");
+            s->config = s->script.replays ? 1 - s->config : 1;
+            sim_trace(s, "configuration %d", s->config + 1);
             break;
         }
         s->world.now += 1 + random_below(&s->random, 20);
@@ -290,6 +288,7 @@ static void configure(struct sim *s)
         sim_config_rule(
             c, &(struct config_rule){
                    .name = "task", .rule = "True", .action = ACTION_PROCESS, .late = LATE_AGAIN});
+        commands_configure(c, i);
     }
 }
 
@@ -328,6 +327,7 @@ static void finish(struct sim *s)
     }
     outputs_free(&s->planner.out);
     check_free(s);
+    commands_free(s);
     vec_free(&s->script.items);
     for (int i = 0; i < 2; i++)
         sim_config_free(&s->configs[i]);
@@ -335,10 +335,10 @@ static void finish(struct sim *s)
     arena_free(s->arena);
 }
 
-static bool idle(const struct sim *s)
+static bool idle(struct sim *s)
 {
-    return s->produced == s->script.items.n && !power_busy(s) && check_all_decided(s) && check_all_answered(s) && !s->planner.busy &&
-           s->planner.at == s->world.logs[SIM_DECISION].records.n;
+    return s->produced == s->script.items.n && !power_busy(s) && check_all_decided(s) &&
+           commands_answered(s) && !s->planner.busy && s->planner.at == s->world.logs[SIM_DECISION].records.n;
 }
 
 static void step(struct sim *s)
@@ -349,6 +349,7 @@ static void step(struct sim *s)
     s->calm = s->world.now - s->start > FAULTS_UNTIL_MS;
     produce(s);
     power_step(s);
+    commands_step(s);
     revive(s);
     if (!s->calm)
         misbehave(s);

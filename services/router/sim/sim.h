@@ -28,6 +28,7 @@ enum sim_fault {
     SIM_FAULT_NO_GUARD,       /* a lost tail is not noticed: offsets are used twice */
     SIM_FAULT_NO_PADDING,     /* recover announces again without padding */
     SIM_FAULT_NOT_AGAIN,      /* recover pads, but announces nothing again */
+    SIM_FAULT_REFUSALS,       /* the fold forgets what a command came to: it is judged anew */
     SIM_FAULTS
 };
 extern const char *const sim_fault_names[SIM_FAULTS];
@@ -37,9 +38,10 @@ struct sim_result {
     char why[256]; /* the first promise that was broken */
     uint64_t steps, crashes, takeovers, decisions, voids, receipts, outages;
     uint64_t jumps, cuts, recoveries, poisoned, replayed;
+    uint64_t refused, tried, halves; /* commands: refused, dry runs, half done */
 };
 
-/* In a seed: somebody replays a study. */
+/* In a seed: people replay and reroute studies. */
 #define SIM_REPLAYS (UINT64_C(1) << 62)
 
 /* trace: print every step to stdout. */

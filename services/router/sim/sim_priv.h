@@ -15,6 +15,9 @@
 #define SIM_OFFSETS  4096
 #define SIM_QUIET_MS 60000
 #define SIM_GRACE_MS 2000
+/* Replays and reroutes are c2 ... c7; c2 is a plain replay of a study. */
+#define SIM_FIRST_COMMAND 2
+#define SIM_COMMANDS      8
 
 struct sim_random {
     uint64_t state;
@@ -24,13 +27,15 @@ uint64_t random_next(struct sim_random *r);
 int64_t random_below(struct sim_random *r, int64_t n);
 bool random_percent(struct sim_random *r, int percent);
 
-enum script_kind { SCRIPT_INSTANCE, SCRIPT_ENDED, SCRIPT_COMMAND, SCRIPT_REPLAY, SCRIPT_CONFIG };
+enum script_kind { SCRIPT_INSTANCE, SCRIPT_ENDED, SCRIPT_COMMAND, SCRIPT_ASKED, SCRIPT_CONFIG };
+/* What a command is; the last ones are dry runs. */
+enum { COMMAND_REPLAYS, COMMAND_REROUTES, COMMAND_TRIES_RULES, COMMAND_TRIES_TARGETS, COMMAND_KINDS };
 struct script_item {
     int64_t at; /* ms after the start */
     enum script_kind kind;
-    int receipt, series, association;
-    int outcome; /* ended */
-    int64_t n;   /* ended: answered */
+    int receipt, series, association; /* asked: receipt is the target */
+    int outcome;                      /* ended; asked: COMMAND_… */
+    int64_t n;                        /* ended: answered; asked: which command */
     int order;   /* of items at the same time */
 };
 struct script {
@@ -41,7 +46,8 @@ struct script {
     int64_t cut_at;           /* the power fails; 0: never */
     bool jumps;               /* the log's clock does */
     int poison;               /* the receipt that kills its worker; -1 */
-    bool replays;             /* a study is replayed */
+    int poison_command;       /* the same; 0 */
+    bool replays;             /* studies are replayed and rerouted */
     bool same_quiet;          /* all configurations have the same times */
 };
 void script_make(struct script *s, struct sim_random *random, bool replays);
@@ -95,6 +101,16 @@ struct asked { /* a delivery that a valid decision contains */
     bool requested;
 };
 
+struct told { /* a replay or reroute */
+    bool asked, poisoned, answered;
+    bool again; /* given again after the cut */
+    int series, what;
+    const char *target;
+    int64_t given_at;
+    int64_t decisions;    /* valid ones */
+    char *outcome, *text; /* of the valid command.decided */
+};
+
 struct sim {
     struct sim_world world;
     struct sim_random random;
@@ -118,6 +134,8 @@ struct sim {
     VEC(char *) valid; /* ids of valid decisions */
     VEC(struct settled) settled;
     VEC(struct asked) asked;
+    struct told told[SIM_COMMANDS];
+    size_t answers_at; /* in event */
     struct arena *arena;
     struct sim_result *result;
 };
@@ -150,10 +168,21 @@ bool power_sound(struct sim *s, const struct careful *c, const char *id, int64_t
 void check_appended(struct sim *s, const struct sim_record *r); /* in decision */
 void check_floor(struct sim *s, int64_t floor);
 bool check_all_decided(const struct sim *s);
-bool check_all_answered(const struct sim *s);
 void check_end(struct sim *s);
 void check_poisoned(struct sim *s, const struct sim_record *r); /* goes to dlq */
 int check_receipt_of(const struct sim_record *r);               /* -1: of none */
 void check_free(struct sim *s);
+
+/* ---- commands.c: replays and reroutes ---- */
+/* What only configuration i has. */
+void commands_configure(struct sim_config *c, int i);
+void commands_give(struct sim *s, const struct script_item *item);
+void commands_step(struct sim *s);
+bool commands_poison(struct sim *s, const struct sim_record *r);
+void commands_poisoned(struct sim *s, const struct sim_record *r);
+void commands_acted(struct sim *s, const char *command);
+void commands_decided(struct sim *s, const struct event_note *note);
+bool commands_answered(struct sim *s); /* checks each answer, too */
+void commands_free(struct sim *s);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Many seeds through the simulator; a failing one is printed with its schedule and stops the test.
  * And the simulator itself is tested: it must find faults that are planted. SEEDS=n    so many
- * seeds (default 600) SEED=n     only this one, with its schedule
+ * seeds (default 600), and half as many with commands. SEED=n     only this one, with its schedule
  */
 #include "testkit/testkit.h"
 
@@ -10,8 +10,6 @@
 
 #include "base/mem.h"
 #include "router/sim/sim.h"
-
-#define REPLAYS 300 /* seeds */
 
 static uint64_t number(const char *name, uint64_t def)
 {
@@ -33,6 +31,9 @@ static void add(struct sim_result *sum, const struct sim_result *r)
     sum->recoveries += r->recoveries;
     sum->poisoned += r->poisoned;
     sum->replayed += r->replayed;
+    sum->refused += r->refused;
+    sum->tried += r->tried;
+    sum->halves += r->halves;
 }
 
 static void promises_hold(void **state)
@@ -64,11 +65,12 @@ static void promises_hold(void **state)
 }
 
 /* SEED=n with the bit (4611686018427387905 is the first) shows one of these. */
-static void replays_act_once(void **state)
+static void commands_have_one_outcome(void **state)
 {
     (void)state;
     struct sim_result sum = {0}, r;
-    for (uint64_t seed = SIM_REPLAYS + 1; seed <= SIM_REPLAYS + REPLAYS; seed++) {
+    uint64_t n = number("SEED", 0) ? 0 : number("SEEDS", 600) / 2;
+    for (uint64_t seed = SIM_REPLAYS + 1; seed <= SIM_REPLAYS + n; seed++) {
         sim_run(&r, seed, SIM_NO_FAULT, false);
         if (!r.ok) {
             sim_run(&r, seed, SIM_NO_FAULT, true);
@@ -76,9 +78,12 @@ static void replays_act_once(void **state)
         }
         add(&sum, &r);
     }
-    printf("%d seeds with replays: %" PRIu64 " decisions, %" PRIu64 " of them by command\n", REPLAYS,
-           sum.decisions, sum.replayed);
-    assert_true(sum.replayed > REPLAYS / 5);
+    printf("%" PRIu64 " seeds with commands: %" PRIu64 " decisions, %" PRIu64
+           " of them by command; %" PRIu64 " commands refused, %" PRIu64 " tried, %" PRIu64
+           " half done\n",
+           n, sum.decisions, sum.replayed, sum.refused, sum.tried, sum.halves);
+    if (n >= 100)
+        assert_true(sum.replayed > n / 5 && sum.refused > n / 5 && sum.tried > n / 5);
 }
 
 static void the_same_seed_is_the_same_run(void **state)
@@ -95,8 +100,8 @@ static void planted_faults_are_found(void **state)
     (void)state;
     for (int fault = SIM_NO_FAULT + 1; fault < SIM_FAULTS; fault++) {
         struct sim_result r = {.ok = true};
-        uint64_t seed = 0;
-        while (r.ok && seed < 500)
+        uint64_t first = fault == SIM_FAULT_REFUSALS ? SIM_REPLAYS : 0, seed = first;
+        while (r.ok && seed < first + 500)
             sim_run(&r, ++seed, (enum sim_fault)fault, false);
         if (r.ok)
             fail_msg("planted fault %s was not found", sim_fault_names[fault]);
@@ -108,7 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(promises_hold),
-        cmocka_unit_test(replays_act_once),
+        cmocka_unit_test(commands_have_one_outcome),
         cmocka_unit_test(the_same_seed_is_the_same_run),
         cmocka_unit_test(planted_faults_are_found),
     };

@@ -1,6 +1,7 @@
 /* plan: the requests of valid choices come out. */
 #include "testkit/testkit.h"
 
+#include "event/ids.h"
 #include "router/plan/plan.h"
 #include "router/sim/world.h"
 
@@ -47,6 +48,10 @@ static void body(struct event *ev, const struct step *s)
                                                          .outcome = OUTCOME_SUCCEEDED,
                                                          .deliveries = {&delivery, 1}};
         break;
+    case EVENT_COMMAND_DECIDED:
+        ev->note = (struct event_note){
+            .command = s->id, .outcome = "refused", .text = "why", .by = "admin", .study = "1.2"};
+        break;
     case EVENT_TASK_STARTED:
         ev->task_started = (struct event_task_started){s->id, 1, "o"};
         break;
@@ -68,7 +73,7 @@ static int give(const struct step *s, struct outputs *out)
                                   str_slice(&filled.records.items[0].value)};
     size_t before = out->records.n;
     int rc = plan_record(&made, &in, a, out, &e);
-    assert_int_equal(made.tasks + made.deliveries, out->records.n - before);
+    assert_int_equal(made.tasks + made.deliveries + made.answers, out->records.n - before);
     arena_free(a);
     outputs_free(&filled);
     return rc;
@@ -106,6 +111,35 @@ static void requests(void **state)
     outputs_free(&out);
 }
 
+static void a_command_is_answered_with_what_it_came_to(void **state)
+{
+    (void)state;
+    struct outputs out = {.source = "/talaria/main/router/x"};
+    struct arena *a = arena_new(0);
+    struct event ev;
+    struct err e;
+    char id[HASH_ID_HEX];
+    for (int i = 0; i < 2; i++) /* read twice */
+        assert_int_equal(
+            give(&(struct step){EVENT_COMMAND_DECIDED, PLAN_DECISION, false, "c1"}, &out), 0);
+    ids_command_decision(id, "c1", "answered");
+    assert_int_equal(out.records.n, 2);
+    for (int i = 0; i < 2; i++) {
+        const struct output_record *r = &out.records.items[i];
+        assert_string_equal(r->noun, "event");
+        assert_int_equal(event_decode(&ev, r->value.data, r->value.len, a, &e), 0);
+        assert_int_equal(ev.type, EVENT_COMMAND_ANSWERED);
+        assert_string_equal(ev.id, id);
+        assert_string_equal(ev.note.command, "c1");
+        assert_string_equal(ev.note.outcome, "refused");
+        assert_string_equal(ev.note.text, "why");
+        assert_string_equal(ev.note.by, "admin");
+        assert_string_equal(ev.note.study, "1.2");
+    }
+    arena_free(a);
+    outputs_free(&out);
+}
+
 static void only_valid_choices_of_their_journal_ask_for_something(void **state)
 {
     static const struct {
@@ -119,6 +153,9 @@ static void only_valid_choices_of_their_journal_ask_for_something(void **state)
         {{EVENT_TASK_FINISHED, PLAN_TASK, true, "x"}, 0},
         {{EVENT_TASK_FINISHED, PLAN_DECISION, false, "x"}, 0},
         {{EVENT_TASK_STARTED, PLAN_TASK, false, "x"}, 0},
+        {{EVENT_COMMAND_DECIDED, PLAN_DECISION, false, "c1"}, 1},
+        {{EVENT_COMMAND_DECIDED, PLAN_DECISION, true, "c1"}, 0},
+        {{EVENT_COMMAND_DECIDED, PLAN_TASK, false, "c1"}, 0},
         {{EVENT_CLAIM, PLAN_DECISION, false, NULL}, 0},
     };
     (void)state;
@@ -150,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests),
+        cmocka_unit_test(a_command_is_answered_with_what_it_came_to),
         cmocka_unit_test(only_valid_choices_of_their_journal_ask_for_something),
         cmocka_unit_test(undecodable),
     };

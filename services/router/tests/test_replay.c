@@ -66,16 +66,16 @@ static const char *decision_id(struct desk *k, size_t i)
     return desk_decision(k, i)->decision;
 }
 
-/* The newest answer; "" if there is none. */
-static const struct event_note *answer(struct desk *k)
+/* What the newest command came to; "" if there is none. */
+static const struct event_note *outcome(struct desk *k)
 {
     static struct event ev;
     struct err e;
-    struct sim_log *log = &k->world.logs[SIM_EVENT];
+    struct sim_log *log = &k->world.logs[SIM_DECISION];
     ev.note = (struct event_note){.outcome = "", .text = ""};
     for (size_t i = log->records.n; i-- > 0;) {
         const struct sim_record *r = &log->records.items[i];
-        if (r->type != EVENT_COMMAND_ANSWERED)
+        if (r->type != EVENT_COMMAND_DECIDED)
             continue;
         assert_int_equal(event_decode(&ev, r->value.data, r->value.len, k->kept, &e), 0);
         break;
@@ -83,11 +83,11 @@ static const struct event_note *answer(struct desk *k)
     return &ev.note;
 }
 
-static size_t answers(struct desk *k)
+static size_t outcomes(struct desk *k)
 {
     size_t n = 0;
-    for (size_t i = 0; i < k->world.logs[SIM_EVENT].records.n; i++)
-        n += k->world.logs[SIM_EVENT].records.items[i].type == EVENT_COMMAND_ANSWERED;
+    for (size_t i = 0; i < k->world.logs[SIM_DECISION].records.n; i++)
+        n += k->world.logs[SIM_DECISION].records.items[i].type == EVENT_COMMAND_DECIDED;
     return n;
 }
 
@@ -117,8 +117,8 @@ static void a_discarded_series_is_rerouted(void **state)
     assert_string_equal(desk_decision(k, 0)->discarded_by, "unmatched");
     const char *of[] = {decision_id(k, 0), decision_id(k, 0)}, *to[] = {"pacs", "arch", "pacs"};
     ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.decisions = LIST(of), .targets = LIST(to)});
-    assert_string_equal(answer(k)->outcome, "done");
-    assert_string_equal(answer(k)->text, "1.2.3: to pacs, arch");
+    assert_string_equal(outcome(k)->outcome, "done");
+    assert_string_equal(outcome(k)->text, "1.2.3: to pacs, arch");
     assert_int_equal(desk_decisions(k), 2);
     const struct event_series_decided *s = desk_decision(k, 1);
     ids_command_decision(id, "c1", "1.2.3");
@@ -152,7 +152,7 @@ static void a_replay_decides_by_the_rules_of_now(void **state)
         assert_string_equal(delivery(s, 0)->rules.items[0], "new");
         assert_int_equal(s->reason, REASON_COMMAND);
     }
-    assert_string_equal(answer(k)->text, "1.2.3: rules new (route); to arch\n5: rules new (route); to arch");
+    assert_string_equal(outcome(k)->text, "1.2.3: rules new (route); to arch\n5: rules new (route); to arch");
 }
 
 static void only_the_named_rules_are_evaluated(void **state)
@@ -170,8 +170,8 @@ static void only_the_named_rules_are_evaluated(void **state)
     ask(k, EVENT_COMMAND_REPLAY,
         (struct event_command){.command = "c3", .decisions = LIST(of), .rules = LIST(wrong)});
     assert_int_equal(desk_decisions(k), 3);
-    assert_string_equal(answer(k)->outcome, "refused");
-    assert_string_equal(answer(k)->text, "no rule typo");
+    assert_string_equal(outcome(k)->outcome, "refused");
+    assert_string_equal(outcome(k)->text, "no rule typo");
 }
 
 static void a_forced_rule_is_forced_again_unless_rules_are_named(void **state)
@@ -206,8 +206,8 @@ static void a_dry_run_changes_nothing(void **state)
     ask(k, EVENT_COMMAND_REPLAY, (struct event_command){.study = "1.2", .dry_run = true});
     assert_int_equal(desk_decisions(k), 2);
     assert_int_equal(HASH_COUNT(k->world.store), objects);
-    assert_string_equal(answer(k)->outcome, "done");
-    assert_string_equal(answer(k)->text, "dry run, nothing was done\n"
+    assert_string_equal(outcome(k)->outcome, "done");
+    assert_string_equal(outcome(k)->text, "dry run, nothing was done\n"
                                          "1.2.3: rules a (route), p (process); to arch; tasks 1");
     assert_int_equal(decide_floor(k->decide, 99), 99);
     assert_int_equal(decide_stats(k->decide).deliveries, 0);
@@ -316,16 +316,16 @@ static void refusals(void **state)
         x.decisions = (struct row_strings){of, c->nothing ? 0 : c->of_other_study ? 2 : 1};
         x.targets = (struct row_strings){to, c->target != NULL};
         ask(k, c->type, x);
-        if (strcmp(answer(k)->outcome, "refused") != 0 || !strstr(answer(k)->text, c->text))
-            fail_msg("%s: %s: %s", c->what, answer(k)->outcome, answer(k)->text);
-        assert_string_equal(answer(k)->command, command);
+        if (strcmp(outcome(k)->outcome, "refused") != 0 || !strstr(outcome(k)->text, c->text))
+            fail_msg("%s: %s: %s", c->what, outcome(k)->outcome, outcome(k)->text);
+        assert_string_equal(outcome(k)->command, command);
         assert_int_equal(desk_decisions(k), 2);
     }
     const char *of[] = {decision_id(k, 0)};
     k->expired = true;
     ask(k, EVENT_COMMAND_REROUTE,
         (struct event_command){.command = "old", .decisions = LIST(of), .targets = LIST(pacs)});
-    assert_non_null(strstr(answer(k)->text, "cannot be read any more"));
+    assert_non_null(strstr(outcome(k)->text, "cannot be read any more"));
 }
 
 /* It is read again after a crash or a restart, as long as an older window is open. */
@@ -336,24 +336,24 @@ static void a_command_that_did_nothing_still_does_nothing_when_it_is_read_again(
     window(k, "r1", NULL, NULL);
     const char *of[] = {decision_id(k, 0)};
     ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.decisions = LIST(of), .targets = LIST(new)});
-    assert_string_equal(answer(k)->text, "no target new");
+    assert_string_equal(outcome(k)->text, "no target new");
     ask(k, EVENT_COMMAND_REPLAY,
         (struct event_command){.command = "dry", .study = "1.2", .dry_run = true});
-    char *dry = arena_strdup(k->kept, answer(k)->text);
+    char *dry = arena_strdup(k->kept, outcome(k)->text);
     add_target(&k->config, "new");
     rule(k, "a", "True", ACTION_ROUTE, 0);
     desk_open(k, 0);
     desk_run(k);
-    assert_int_equal(answers(k), 4);
-    assert_string_equal(answer(k)->outcome, "done");
-    assert_string_equal(answer(k)->text, dry);
+    assert_int_equal(outcomes(k), 2);
+    assert_string_equal(outcome(k)->outcome, "done");
+    assert_string_equal(outcome(k)->text, dry);
     assert_int_equal(desk_decisions(k), 1);
     ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.decisions = LIST(of), .targets = LIST(new)});
-    assert_string_equal(answer(k)->outcome, "refused");
+    assert_int_equal(outcomes(k), 2);
     assert_int_equal(desk_decisions(k), 1);
     ask(k, EVENT_COMMAND_REROUTE,
         (struct event_command){.command = "c2", .decisions = LIST(of), .targets = LIST(new)});
-    assert_string_equal(answer(k)->outcome, "done");
+    assert_string_equal(outcome(k)->outcome, "done");
     assert_int_equal(desk_decisions(k), 2);
 }
 
@@ -382,11 +382,11 @@ static void tags_that_were_cut_are_not_judged(void **state)
     desk_instance(k, &(struct sim_instance){.receipt = "r1", .tags = {cut, 2}});
     desk_tick(k, 61);
     ask(k, EVENT_COMMAND_REPLAY, (struct event_command){.study = "1.2"});
-    assert_string_equal(answer(k)->outcome, "refused");
-    assert_non_null(strstr(answer(k)->text, "does not hold all tags"));
+    assert_string_equal(outcome(k)->outcome, "refused");
+    assert_non_null(strstr(outcome(k)->text, "does not hold all tags"));
 }
 
-/* Read again after a crash: what is in the log stands, the rest is done, and it is answered. */
+/* Read again after a crash: what is in the log stands, the rest is done. */
 static void a_command_acts_once(void **state)
 {
     struct desk *k = *state;
@@ -399,17 +399,81 @@ static void a_command_acts_once(void **state)
     desk_open(k, at);
     desk_run(k);
     assert_int_equal(desk_decisions(k), 4);
-    assert_int_equal(answers(k), 2);
-    assert_string_equal(answer(k)->text, "1.2.3: done before\n5: done before");
+    assert_int_equal(outcomes(k), 1);
+    assert_string_equal(outcome(k)->text,
+                        "1.2.3: rules a (route); to arch\n5: rules a (route); to arch");
 
-    world_cut(&k->world, SIM_DECISION, k->world.logs[SIM_DECISION].records.n - 2);
+    world_cut(&k->world, SIM_DECISION, k->world.logs[SIM_DECISION].records.n - 3);
     assert_int_equal(desk_decisions(k), 3); /* the crash came between the two */
     window(k, "r9", "9", NULL);             /* decided later: not what was asked for */
     desk_open(k, at);
     desk_run(k);
     assert_int_equal(desk_decisions(k), 5);
     assert_string_equal(desk_decision(k, 4)->series, "5");
-    assert_string_equal(answer(k)->text, "1.2.3: done before\n5: rules a (route); to arch");
+    assert_string_equal(outcome(k)->text, "1.2.3: done before\n5: rules a (route); to arch");
+}
+
+/* The configuration has changed between a crash, between two decisions, and the next try. */
+static void a_command_that_cannot_be_ended_says_that_it_has_begun(void **state)
+{
+    struct desk *k = *state;
+    window(k, "r1", NULL, NULL);
+    window(k, "r2", "5", NULL);
+    int64_t at = (int64_t)k->handled;
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.study = "1.2", .targets = LIST(arch)});
+    world_cut(&k->world, SIM_DECISION, k->world.logs[SIM_DECISION].records.n - 2);
+    assert_int_equal(desk_decisions(k), 3);
+    k->config.snapshot.targets.n--;
+    desk_open(k, at);
+    desk_run(k);
+    assert_int_equal(desk_decisions(k), 3);
+    assert_string_equal(outcome(k)->outcome, "failed");
+    assert_string_equal(outcome(k)->text, "a part was done before; the rest was not: no target arch");
+    k->config.snapshot.targets.n++;
+    desk_open(k, at);
+    desk_run(k);
+    assert_int_equal(desk_decisions(k), 3);
+    assert_int_equal(outcomes(k), 1);
+}
+
+/* A client that had no answer tries again with the same id, at once. */
+static void a_command_that_is_given_twice_acts_once(void **state)
+{
+    struct desk *k = *state;
+    window(k, "r1", NULL, NULL);
+    k->hold = true;
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.study = "1.2", .targets = LIST(arch)});
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.study = "1.2", .targets = LIST(arch)});
+    assert_int_equal(desk_decisions(k), 2);
+    k->hold = false;
+    desk_read_back(k);
+    desk_run(k);
+    assert_int_equal(k->handled, k->world.logs[SIM_INSTANCE].records.n);
+    assert_int_equal(desk_decisions(k), 2);
+    assert_int_equal(outcomes(k), 1);
+}
+
+/* `instance` loses its end, the journal does not: another record gets the offset of a command that has its
+ * outcome, and the command is given again. */
+static void what_takes_the_offset_of_a_lost_command_is_worked(void **state)
+{
+    struct desk *k = *state;
+    const char *new[] = {"new"};
+    window(k, "r1", NULL, NULL);
+    size_t at = k->handled;
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.study = "1.2", .targets = LIST(new)});
+    assert_string_equal(outcome(k)->outcome, "refused");
+    world_cut(&k->world, SIM_INSTANCE, at);
+    desk_open(k, (int64_t)at);
+    add_target(&k->config, "new");
+    desk_instance(k, &(struct sim_instance){.receipt = "r2", .series = "5"});
+    assert_int_equal(decide_floor(k->decide, (int64_t)k->handled), at);
+    ask(k, EVENT_COMMAND_REROUTE, (struct event_command){.study = "1.2", .targets = LIST(new)});
+    desk_tick(k, 300);
+    assert_string_equal(desk_decision(k, 1)->series, "5");
+    assert_int_equal(desk_decisions(k), 2);
+    assert_int_equal(outcomes(k), 1);
+    assert_int_equal(decide_floor(k->decide, (int64_t)k->handled), k->handled);
 }
 
 /* The floor stays at the command until its decision was read back and is valid. */
@@ -434,7 +498,7 @@ static void what_cannot_be_read_now_is_asked_again(void **state)
     k->unreadable = true;
     ask(k, EVENT_COMMAND_REPLAY, (struct event_command){.study = "1.2"});
     assert_int_equal(desk_decisions(k), 1);
-    assert_int_equal(answers(k), 0);
+    assert_int_equal(outcomes(k), 0);
     k->unreadable = false;
     desk_run(k);
     assert_int_equal(desk_decisions(k), 2);
@@ -442,12 +506,12 @@ static void what_cannot_be_read_now_is_asked_again(void **state)
     k->hold = true; /* a window that is decided and was not read back yet */
     window(k, "r2", "5", NULL);
     ask(k, EVENT_COMMAND_REPLAY, (struct event_command){.command = "c2", .study = "1.2"});
-    assert_int_equal(answers(k), 1);
+    assert_int_equal(outcomes(k), 1);
     k->hold = false;
     desk_read_back(k);
     desk_run(k);
     assert_int_equal(desk_decisions(k), 5);
-    assert_int_equal(answers(k), 2);
+    assert_int_equal(outcomes(k), 2);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -468,6 +532,9 @@ int main(void)
         TEST(the_original_configuration),
         TEST(tags_that_were_cut_are_not_judged),
         TEST(a_command_acts_once),
+        TEST(a_command_that_cannot_be_ended_says_that_it_has_begun),
+        TEST(a_command_that_is_given_twice_acts_once),
+        TEST(what_takes_the_offset_of_a_lost_command_is_worked),
         TEST(the_floor_waits_for_the_decision),
         TEST(what_cannot_be_read_now_is_asked_again),
     };

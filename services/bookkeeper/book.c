@@ -211,7 +211,7 @@ static int lock_table(struct book *b, const struct plan_table *t, struct err *e)
     pg_array_begin(keys);
     for (enum plan_kind k = t->first; k <= t->last; k++) {
         const plan_rows *rows = &b->plan.rows[k];
-        if (k == PLAN_TASK_HEARTBEAT || rows->n == 0)
+        if (rows->n == 0)
             continue;
         kinds++;
         for (size_t i = 0; i < rows->n; i++)

@@ -133,7 +133,8 @@ static const char task_started_sql[] =
     " state=GREATEST(o.state,EXCLUDED.state),attempt=EXCLUDED.attempt,owner=EXCLUDED.owner,"
     "started_at=EXCLUDED.started_at WHERE COALESCE(o.attempt,-1) <= EXCLUDED.attempt";
 
-/* Makes no row, so plan_tables does not lock it: one that is locked waits for its next heartbeat. */
+/* The last kind of its table, for it makes no row that plan_tables could lock before: it takes what it
+ * gets without waiting, and nothing in the table waits after it. Who is passed by has its next one. */
 static const char task_heartbeat_sql[] =
     "UPDATE tasks o SET heartbeat_at=GREATEST(o.heartbeat_at,n.at) FROM (SELECT task,max("
     MS("at") ") AS at" ROWS(U2, "task,at") "GROUP BY task) n WHERE o.task=n.task AND o.task IN"
@@ -265,10 +266,12 @@ static const char void_sql[] =
     "type,id,claim::bigint,newest_claim::bigint," MS("at") ROWS(U8, VOID_COLUMNS)
     "ORDER BY 1,2,3 ON CONFLICT DO NOTHING";
 
+/* Numbered in the order of the log, written in that of their ids. */
 #define EVENT_COLUMNS "id,type,subject,source,at,body"
 static const char event_sql[] =
-    "INSERT INTO events (" EVENT_COLUMNS ") SELECT id,type,subject,source," MS("at") ",body::jsonb"
-    ROWS(U6, EVENT_COLUMNS) "ORDER BY ord ON CONFLICT DO NOTHING";
+    "INSERT INTO events (seq," EVENT_COLUMNS ") OVERRIDING SYSTEM VALUE SELECT * FROM (SELECT"
+    " nextval(pg_get_serial_sequence('events','seq')) AS seq,id,type,subject,source," MS("at")
+    ",body::jsonb" ROWS(U6, EVENT_COLUMNS) "ORDER BY ord) x ORDER BY id,seq ON CONFLICT DO NOTHING";
 
 #define REJECTED_COLUMNS "topic,partition,\"offset\",stage,claim,study,error,attempts,at"
 static const char rejected_sql[] =
@@ -292,10 +295,10 @@ const struct plan_kind_info plan_kinds[PLAN_KINDS] = {
     [PLAN_TASK_ASKED] = {"task asked", TASK_COLUMNS, 10, TASK_SQL("asked")},
     [PLAN_TASK_REQUESTED] = {"task requested", TASK_COLUMNS, 10, TASK_SQL("requested")},
     [PLAN_TASK_STARTED] = {"task started", "task,attempt,owner,at", 4, task_started_sql},
-    [PLAN_TASK_HEARTBEAT] = {"task heartbeat", "task,at", 2, task_heartbeat_sql},
     [PLAN_TASK_FINISHED] = {"task finished", TASK_FINISHED_COLUMNS, 7, task_finished_sql},
     [PLAN_TASK_DISMISSED] = {"task dismissed", "task,at", 2,
                              DISMISSED_SQL("tasks", "task", "task_state")},
+    [PLAN_TASK_HEARTBEAT] = {"task heartbeat", "task,at", 2, task_heartbeat_sql},
     [PLAN_DELIVERY_ASKED] = {"delivery asked", DELIVERY_COLUMNS, 14, DELIVERY_SQL("asked")},
     [PLAN_DELIVERY_REQUESTED] = {"delivery requested", DELIVERY_COLUMNS, 14,
                                  DELIVERY_SQL("requested")},

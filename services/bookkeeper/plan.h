@@ -27,9 +27,9 @@ enum plan_kind {
     PLAN_TASK_ASKED,
     PLAN_TASK_REQUESTED,
     PLAN_TASK_STARTED,
-    PLAN_TASK_HEARTBEAT,
     PLAN_TASK_FINISHED,
     PLAN_TASK_DISMISSED,
+    PLAN_TASK_HEARTBEAT, /* takes rows without waiting: after all that wait for rows of its table */
     PLAN_DELIVERY_ASKED,
     PLAN_DELIVERY_REQUESTED,
     PLAN_DELIVERY_ATTEMPTED,

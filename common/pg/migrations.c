@@ -20,6 +20,7 @@ EMBED(pg_sql_0005, "0005_held.sql");
 EMBED(pg_sql_0006, "0006_lost_tail.sql");
 EMBED(pg_sql_0007, "0007_unanswered.sql");
 EMBED(pg_sql_0008, "0008_superseded.sql");
+EMBED(pg_sql_0009, "0009_last_day.sql");
 
 const struct pg_migration pg_migrations[] = {
     {1, "0001_ledger.sql", pg_sql_0001_start, pg_sql_0001_end},
@@ -30,5 +31,6 @@ const struct pg_migration pg_migrations[] = {
     {6, "0006_lost_tail.sql", pg_sql_0006_start, pg_sql_0006_end},
     {7, "0007_unanswered.sql", pg_sql_0007_start, pg_sql_0007_end},
     {8, "0008_superseded.sql", pg_sql_0008_start, pg_sql_0008_end},
+    {9, "0009_last_day.sql", pg_sql_0009_start, pg_sql_0009_end},
 };
 const size_t pg_migrations_n = ARRAY_LEN(pg_migrations);

@@ -251,8 +251,8 @@ void check_free(struct sim *s)
 
 /* ---- at the end ---- */
 
-/* Every window that was decided before a replay is decided once more. (Read again by another quiet time, a
- * window may end before a command that found it open.) */
+/* Every window that was decided before a replay is decided once more. (Read again by another quiet
+ * time, a window may end before a command that found it open.) */
 static void check_replays(struct sim *s)
 {
     const struct sim_log *log = &s->world.logs[SIM_INSTANCE];

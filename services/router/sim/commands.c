@@ -62,7 +62,7 @@ void commands_give(struct sim *s, const struct script_item *item)
     give(s, (int)item->n);
 }
 
-/* Somebody asks again, whether the command was lost or not: its record takes an offset that was used. */
+/* Somebody asks again, whether the command was lost or not: on an offset that was used. */
 static void give_again(struct sim *s)
 {
     int n = (int)random_below(&s->random, SIM_COMMANDS);

@@ -348,6 +348,14 @@ static void owner_written(struct sim *s, struct owner *o)
     owner_passed(o, &s->world.logs[SIM_INSTANCE].records.items[o->input_at]);
 }
 
+/* Between the decisions of one command; who goes on may have another configuration. */
+static void crash_halfway(struct sim *s, int n)
+{
+    owner_crash(s, n);
+    if (random_percent(&s->random, 50))
+        s->config = 1 - s->config;
+}
+
 static void owner_write_record(struct sim *s, int n)
 {
     struct owner *o = &s->owners[n];
@@ -364,6 +372,9 @@ static void owner_write_record(struct sim *s, int n)
     check_appended(s, r);
     if (s->fault == SIM_FAULT_FLOOR_ACK)
         owner_takes(s, o, r, false);
+    if (s->script.replays && !s->calm && o->records < o->out.records.n &&
+        random_percent(&s->random, 10))
+        crash_halfway(s, n);
 }
 
 static void owner_write_step(struct sim *s, int n)

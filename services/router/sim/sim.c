@@ -28,6 +28,7 @@ const char *const sim_fault_names[SIM_FAULTS] = {
     [SIM_FAULT_NO_PADDING] = "recover without padding",
     [SIM_FAULT_NOT_AGAIN] = "recover announces nothing",
     [SIM_FAULT_REFUSALS] = "refusals forgotten",
+    [SIM_FAULT_VOID_ANSWERS] = "void outcomes answered",
 };
 
 void sim_broken(struct sim *s, const char *fmt, ...)
@@ -171,9 +172,10 @@ static void planner_read(struct sim *s)
     const struct sim_record *r = &log->records.items[p->at++];
     if (s->fault == SIM_FAULT_EVALUATE && s->config == 1 && r->type == EVENT_SERIES_DECIDED)
         planner_evaluates(s, r);
-    const struct plan_input in = {PLAN_DECISION, r->type,
-                                  claims_void(&p->claims, r->type, r->offset, r->claim),
-                                  str_slice(&r->value)};
+    bool is_void = claims_void(&p->claims, r->type, r->offset, r->claim);
+    if (s->fault == SIM_FAULT_VOID_ANSWERS && r->type == EVENT_COMMAND_DECIDED)
+        is_void = false;
+    const struct plan_input in = {PLAN_DECISION, r->type, is_void, str_slice(&r->value)};
     struct plan_made made;
     struct err e;
     arena_reset(s->arena);
@@ -338,7 +340,8 @@ static void finish(struct sim *s)
 static bool idle(struct sim *s)
 {
     return s->produced == s->script.items.n && !power_busy(s) && check_all_decided(s) &&
-           commands_answered(s) && !s->planner.busy && s->planner.at == s->world.logs[SIM_DECISION].records.n;
+           commands_answered(s) && !s->planner.busy &&
+           s->planner.at == s->world.logs[SIM_DECISION].records.n;
 }
 
 static void step(struct sim *s)

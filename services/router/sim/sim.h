@@ -29,6 +29,7 @@ enum sim_fault {
     SIM_FAULT_NO_PADDING,     /* recover announces again without padding */
     SIM_FAULT_NOT_AGAIN,      /* recover pads, but announces nothing again */
     SIM_FAULT_REFUSALS,       /* the fold forgets what a command came to: it is judged anew */
+    SIM_FAULT_VOID_ANSWERS,   /* plan answers by what a zombie thinks of a command */
     SIM_FAULTS
 };
 extern const char *const sim_fault_names[SIM_FAULTS];

@@ -29,7 +29,13 @@ bool random_percent(struct sim_random *r, int percent);
 
 enum script_kind { SCRIPT_INSTANCE, SCRIPT_ENDED, SCRIPT_COMMAND, SCRIPT_ASKED, SCRIPT_CONFIG };
 /* What a command is; the last ones are dry runs. */
-enum { COMMAND_REPLAYS, COMMAND_REROUTES, COMMAND_TRIES_RULES, COMMAND_TRIES_TARGETS, COMMAND_KINDS };
+enum {
+    COMMAND_REPLAYS,
+    COMMAND_REROUTES,
+    COMMAND_TRIES_RULES,
+    COMMAND_TRIES_TARGETS,
+    COMMAND_KINDS
+};
 struct script_item {
     int64_t at; /* ms after the start */
     enum script_kind kind;

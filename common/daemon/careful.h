@@ -21,8 +21,8 @@
 #define CAREFUL_AHEAD   5000 /* how far beyond the last known place a crash may have been */
 #define CAREFUL_NAME    40
 
-/* A record: where it stands, and its mark (a part of careful_mark; 0: not known, from an older version),
- * since a log that lost its tail may hold another one there. */
+/* A record: where it stands, and its mark (a part of careful_mark; 0: not known, from an older
+ * version), since a log that lost its tail may hold another one there. */
 struct careful_place {
     int64_t offset; /* -1: none */
     uint16_t mark;

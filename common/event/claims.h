@@ -4,14 +4,14 @@
  *
  * A claim's number is its offset, and a choice names the claim under which it was made. Not every
  * reader has read every claim: retention takes the log's start, and a fold may start later. So a
- * valid choice stands for the claim that it names, which precedes it: where the claim itself was not
- * read, the highest one named so far counts. A choice that names none, or one that cannot precede it,
- * is void; were it valid, a single record of nonsense could make all later ones void.
+ * valid choice stands for the claim that it names, which precedes it: where the claim itself was
+ * not read, the highest one named so far counts. A choice that names none, or one that cannot
+ * precede it, is void; were it valid, a single record of nonsense could make all later ones void.
  *
- * Life cycle: CLAIMS_NONE where nothing is known; then every record of the partition once, in order,
- * whether or not it can be used otherwise. newest is what a reader keeps beside its offset, and it
- * belongs to exactly that offset: kept with an earlier one it makes valid choices void. A struct
- * claims is a plain value of whoever reads the partition, for one thread at a time.
+ * Life cycle: CLAIMS_NONE where nothing is known; then every record of the partition once, in
+ * order, whether or not it can be used otherwise. newest is what a reader keeps beside its offset,
+ * and it belongs to exactly that offset: kept with an earlier one it makes valid choices void. A
+ * struct claims is a plain value of whoever reads the partition, for one thread at a time.
  */
 #ifndef EVENT_CLAIMS_H
 #define EVENT_CLAIMS_H

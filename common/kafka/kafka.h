@@ -66,14 +66,15 @@ int kafka_producer_new(struct kafka_producer **out, const struct kafka_options *
 int kafka_produce(struct kafka_producer *p, const struct kafka_message *m, kafka_acked acked,
                   void *arg, struct err *e) MUST_CHECK;
 /*
- * A flight: messages on their way, and one thread that waits for all of them. That thread makes it, adds,
- * and lands or frees it once, which ends it for the thread; where it does not wait to the end, the last
- * acknowledgement gives the memory back. Acknowledgements come in the producer's thread.
+ * A flight: messages on their way, and one thread that waits for all of them. That thread makes it,
+ * adds, and lands or frees it once, which ends it for the thread; where it does not wait to the
+ * end, the last acknowledgement gives the memory back. Acknowledgements come in the producer's
+ * thread.
  */
 struct kafka_flight;
 struct kafka_flight *kafka_flight_new(struct kafka_producer *p);
-/* kafka_produce; while the queue is full it waits until (clock_mono_ms; 0: not at all), or until *stop
- * is set (may be NULL). -1: this message is not on its way; the others are. */
+/* kafka_produce; while the queue is full it waits until (clock_mono_ms; 0: not at all), or until
+ * *stop is set (may be NULL). -1: this message is not on its way; the others are. */
 int kafka_flight_add(struct kafka_flight *f, const struct kafka_message *m, int64_t until,
                      const volatile int *stop, struct err *e) MUST_CHECK;
 /* Waits until (clock_mono_ms) all are acknowledged. *last (may be NULL): the acknowledgement of the

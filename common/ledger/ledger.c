@@ -340,7 +340,8 @@ static const char balances_sql[] =
     "(SELECT count(*) FROM decisions x JOIN deliveries d USING (decision,manifest_key) WHERE"
     " x.members_at IS NOT NULL AND x.decided_at > now() - interval '1 day' AND d.parent IS NULL"
     " AND d.members <> (SELECT count(*) FROM members y WHERE y.decision=x.decision AND"
-    " y.role='member')) + (SELECT count(*) FROM deliveries d WHERE d.finished_at > now() - interval '1 day' AND"
+    " y.role='member')) + "
+    "(SELECT count(*) FROM deliveries d WHERE d.finished_at > now() - interval '1 day' AND"
     " d.members <> COALESCE(d.delivered,0)+COALESCE(d.repeated,0)+COALESCE(d.not_accepted,0)"
     "+COALESCE(d.failed,0)+COALESCE(d.cancelled,0))";
 /* clang-format on */

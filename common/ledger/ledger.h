@@ -43,8 +43,8 @@ int ledger_deliveries(struct pg *c, struct str *out, const char *target, const c
 int ledger_events(struct pg *c, struct str *out, int64_t after, int64_t limit,
                   struct err *e) MUST_CHECK;
 
-/* What is open, failed or rejected: for metrics and alarms. unrequested: what a decision or result asks
- * for, of which no request was seen (part of what is open). Cheap: partial indexes only. */
+/* What is open, failed or rejected: for metrics and alarms. unrequested: what a decision or result
+ * asks for, of which no request was seen (part of what is open). Cheap: partial indexes only. */
 enum ledger_state {
     LEDGER_RECEIPT_UNDECIDED,
     LEDGER_DECISION_WITHOUT_MEMBERS,
@@ -70,10 +70,10 @@ struct ledger_ages {
 int ledger_ages(struct pg *c, struct ledger_ages *out, struct err *e) MUST_CHECK;
 
 /* What does not add up in the last 24 hours; both are 0 in a healthy ledger. receipts: decided ones
- * that were never announced, decisions whose members are not as many as their window's (one by command
- * has none: what it asks for must be as many). deliveries: those that ask for more or less than the
- * members of their decision, ended ones whose outcomes are not as many as their members. Reads every
- * member of a day. */
+ * that were never announced, decisions whose members are not as many as their window's (one by
+ * command has none: what it asks for must be as many). deliveries: those that ask for more or less
+ * than the members of their decision, ended ones whose outcomes are not as many as their members.
+ * Reads every member of a day. */
 struct ledger_balances {
     int64_t receipts, deliveries;
 };
@@ -129,8 +129,8 @@ struct ledger_ended {
 int ledger_ended(struct pg *c, struct ledger_ended *out, const char *id, const char *child,
                  const char *command, struct err *e) MUST_CHECK;
 void ledger_ended_free(struct ledger_ended *d);
-/* The deliveries to a target that ended badly and were not sent again, the oldest first, at most max:
- * ids joined by newlines. */
+/* The deliveries to a target that ended badly and were not sent again, the oldest first, at most
+ * max: ids joined by newlines. */
 int ledger_delivery_failures(struct pg *c, struct str *out, const char *target, int64_t max,
                              struct err *e) MUST_CHECK;
 

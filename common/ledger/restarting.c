@@ -13,8 +13,9 @@ static const char delivery_sql[] =
     " FROM delivery_status WHERE delivery=$1";
 
 #define BADLY "('failed','cancelled','expired')"
-/* The end of a delivery and its outcomes stand in one partition, in this order. Of positions more
- * ranges than a record takes are of no use. A bad end that was restarted is its restart's affair. */
+/* The end of a delivery and its outcomes stand in one partition, in this order. Of positions
+ * more ranges than a record takes are of no use. A bad end that was restarted is its restart's
+ * affair. */
 static const char ended_sql[] =
     "WITH RECURSIVE kin AS (SELECT delivery,state,asked_at,requested_at FROM deliveries"
     " WHERE parent=$1 UNION SELECT c.delivery,c.state,c.asked_at,c.requested_at FROM deliveries c"

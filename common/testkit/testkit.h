@@ -16,8 +16,9 @@
 const char *testkit_tmpdir(void);
 void testkit_rmdir(const char *path);
 
-/* Checks until ok(arg) is true or within_ms have passed, and a machine that is four times slower has had its time: what
- * holds is seen at once, so the bound says only what hangs. The only way to wait in a test. */
+/* Checks until ok(arg) is true or within_ms have passed, and a machine that is four times slower
+ * has had its time: what holds is seen at once, so the bound says only what hangs. The only way to
+ * wait in a test. */
 int testkit_within(int within_ms, int (*ok)(void *arg), void *arg);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * For LD_PRELOAD: a wall clock that is wrong by the seconds in the file WRONG_CLOCK (eight bytes), which
- * may change at any moment. The monotonic clock stays right. Waits until a wall time follow the wrong
- * clock, as the kernel's do when its clock is set.
+ * For LD_PRELOAD: a wall clock that is wrong by the seconds in the file WRONG_CLOCK (eight bytes),
+ * which may change at any moment. The monotonic clock stays right. Waits until a wall time follow
+ * the wrong clock, as the kernel's do when its clock is set.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -75,7 +75,8 @@ static int before(const struct timespec *a, const struct timespec *b)
     return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
-/* How long to wait by the right clock: to the deadline, but no later than the next look. 0: it has passed. */
+/* How long to wait by the right clock: to the deadline, but no later than the next look. 0: it has
+ * passed. */
 static int step(const struct timespec *deadline, struct timespec *until)
 {
     struct timespec now;

@@ -320,7 +320,8 @@ static int plan_manifests(struct book *b, struct err *e)
 
 /* ---- batch ---- */
 
-/* Positions come first: of two bookkeepers with the same records one waits, then finds them done. */
+/* Positions come first: of two bookkeepers with the same records one waits, then finds them
+ * done. */
 static int write_all(struct book *b, const struct plan_position *after, struct err *e)
 {
     if (pg_exec(b->pg, "BEGIN", e) != 0 || write_positions(b, after, e) != 0 ||

@@ -58,7 +58,8 @@ static const char receipt_sql[] =
     "b AS (INSERT INTO series AS o (study,series,patient_id,accession,modality,description,source,"
     "first_at,last_at) SELECT study,series,max(tags->>'PatientID'),max(tags->>'AccessionNumber'),"
     "max(tags->>'Modality'),max(tags->>'SeriesDescription'),max(source),min(stored_at),"
-    "max(stored_at) FROM r GROUP BY study,series ORDER BY study,series ON CONFLICT (study,series) DO UPDATE SET"
+    "max(stored_at) FROM r GROUP BY study,series ORDER BY study,series"
+    " ON CONFLICT (study,series) DO UPDATE SET"
     " patient_id=COALESCE(o.patient_id,EXCLUDED.patient_id),"
     "accession=COALESCE(o.accession,EXCLUDED.accession),"
     "modality=COALESCE(o.modality,EXCLUDED.modality),"
@@ -133,8 +134,9 @@ static const char task_started_sql[] =
     " state=GREATEST(o.state,EXCLUDED.state),attempt=EXCLUDED.attempt,owner=EXCLUDED.owner,"
     "started_at=EXCLUDED.started_at WHERE COALESCE(o.attempt,-1) <= EXCLUDED.attempt";
 
-/* The last kind of its table, for it makes no row that plan_tables could lock before: it takes what it
- * gets without waiting, and nothing in the table waits after it. Who is passed by has its next one. */
+/* The last kind of its table, for it makes no row that plan_tables could lock before: it takes what
+ * it gets without waiting, and nothing in the table waits after it. A task that is passed by has
+ * its next heartbeat. */
 static const char task_heartbeat_sql[] =
     "UPDATE tasks o SET heartbeat_at=GREATEST(o.heartbeat_at,n.at) FROM (SELECT task,max("
     MS("at") ") AS at" ROWS(U2, "task,at") "GROUP BY task) n WHERE o.task=n.task AND o.task IN"
@@ -214,8 +216,8 @@ static const char delivery_finished_sql[] =
 
 #define DISMISSED_SQL(table, id, type)                                                             \
     "INSERT INTO " table " AS o (" id ",state,dismissed_at) SELECT " id ",'dismissed'::" type      \
-    ",min(" MS("at") ")" ROWS(U2, id ",at") "GROUP BY " id " ORDER BY " id " ON CONFLICT (" id ") DO UPDATE SET"   \
-    " state='dismissed',dismissed_at=LEAST(o.dismissed_at,EXCLUDED.dismissed_at)"
+    ",min(" MS("at") ")" ROWS(U2, id ",at") "GROUP BY " id " ORDER BY " id " ON CONFLICT"          \
+    " (" id ") DO UPDATE SET state='dismissed',dismissed_at=LEAST(o.dismissed_at,EXCLUDED.dismissed_at)"
 
 #define DISMISSAL_COLUMNS "kind,id,by_user,why,at"
 static const char dismissal_sql[] =

@@ -15,9 +15,9 @@
 #include "event/manifest.h"
 #include "kafka/kafka.h"
 
-/* In the order in which they are written, in every batch alike: with the rows of a statement sorted by
- * their key it is the order in which all bookkeepers lock, so that none waits for one that waits for
- * it. Kinds of one table stand side by side. */
+/* In the order in which they are written, in every batch alike: with the rows of a statement sorted
+ * by their key it is the order in which all bookkeepers lock, so that none waits for one that waits
+ * for it. Kinds of one table stand side by side. */
 enum plan_kind {
     PLAN_MEMBER,
     PLAN_RECEIPT_STATE, /* of receipts that other records name; written by PLAN_RECEIPT's statement */

@@ -38,7 +38,8 @@ struct kind {
 
 /* Statements break where SQL does. */
 /* clang-format off */
-/* Receipts are locked in the order of their key, as the bookkeeper does: neither waits for the other. */
+/* Receipts are locked in the order of their key, as the bookkeeper does: neither waits for the
+ * other. */
 static const struct kind receipts = {
     .undo = "UPDATE receipts SET condemned_at=NULL,condemned_pass=NULL WHERE receipt IN (SELECT receipt"
             " FROM receipts WHERE condemned_at IS NOT NULL AND removed_at IS NULL AND NOT"

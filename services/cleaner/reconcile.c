@@ -178,7 +178,8 @@ static int announce_orphans(struct walk *w, struct err *e)
     return 0;
 }
 
-/* What was listed was written before these ends; if its record was, too, the ledger knows it then. */
+/* What was listed was written before these ends; if its record was, too, the ledger knows it
+ * then. */
 static int settle_orphans(struct walk *w, struct err *e)
 {
     struct reconcile *r = w->r;

@@ -202,7 +202,8 @@ static int64_t attempts_of(void *arg, const struct delivery *x)
     return strtoll(r->config->revision, NULL, 10) < x->revision ? DISPATCH_NOT_YET : 0;
 }
 
-/* Taken out of the configuration, or renamed, or paused: nobody asks it, so nothing is known of it. */
+/* Taken out of the configuration, or renamed, or paused: nobody asks it, so nothing is known of
+ * it. */
 static bool is_gone(void *arg, const char *target)
 {
     const struct round *r = arg;
@@ -217,9 +218,9 @@ static void end_alarms(struct part *me, struct round *r)
     while ((target = dispatch_refusal_over(me->core, is_gone, r))) {
         metric_forget(&target_refused, target);
         snprintf(id, sizeof id, "%.64s.%s.gone", target, r->config->revision);
+        const bool paused = config_target(r->config, target);
         tell_alarm(me, EVENT_ALARM_CLEARED, id, target,
-                   config_target(r->config, target) ? "the target is paused"
-                                                    : "the configuration has no such target any more");
+                   paused ? "the target is paused" : "the configuration has no such target any more");
     }
 }
 

@@ -16,8 +16,8 @@ struct again_ids {
     const char *parent, *child, *command; /* what has ended; its restart or resend; who asks */
 };
 
-/* The request under the id of the child; its texts live in a. *whole: it is a restart that sends all its
- * parent was asked for, because what is open of that has more pieces than a record takes.
+/* The request under the id of the child; its texts live in a. *whole: it is a restart that sends
+ * all its parent was asked for, because what is open of that has more pieces than a record takes.
  * ERR_REJECT, 409: why there is none. */
 int again_request(struct event_delivery_requested *out, bool *whole, enum again_kind kind,
                   const struct ledger_ended *d, const struct again_ids *ids, struct arena *a,

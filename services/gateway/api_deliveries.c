@@ -1,8 +1,9 @@
 /*
  * What people do to deliveries. Cancel and retry are commands to the dispatcher, in the partition
- * of the target. Restart and resend of what has ended are a new request with `parent`, made from the
- * ledger (again.h). A restart's id comes from the parent's: asked for twice before the ledger shows
- * it, it is one. A resend's comes from the command's, too: a repeated request is the same one.
+ * of the target. Restart and resend of what has ended are a new request with `parent`, made from
+ * the ledger (again.h). A restart's id comes from the parent's: asked for twice before the ledger
+ * shows it, it is one. A resend's comes from the command's, too: a repeated request is the same
+ * one.
  */
 #include <stdio.h>
 

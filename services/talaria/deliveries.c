@@ -1,4 +1,5 @@
-/* talaria deliveries, restart, resend, cancel, retry: what became of deliveries, and what a person does. */
+/* talaria deliveries, restart, resend, cancel, retry: what became of deliveries, and what a person
+ * does. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -203,7 +204,8 @@ static int run_restart(struct cli *c, int argc, char **argv)
                   : act_on_each(c, "restart", reason, argc - 1, argv + 1);
 }
 const struct command command_restart = {
-    "restart", "[DELIVERY…]", "of deliveries that have ended, send what did not arrive", run_restart};
+    "restart", "[DELIVERY…]", "of deliveries that have ended, send what did not arrive",
+    run_restart};
 
 static int run_resend(struct cli *c, int argc, char **argv)
 {

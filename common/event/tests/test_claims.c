@@ -13,7 +13,8 @@ struct step {
 #define CLAIM(offset)         {EVENT_CLAIM, offset, -1}
 #define CHOICE(offset, named) {EVENT_SERIES_DECIDED, offset, named}
 
-/* What the last step is; of the steps before it, those that are not void stand for what they name. */
+/* What the last step is; of the steps before it, those that are not void stand for what they
+ * name. */
 static const struct {
     const char *what;
     int64_t known; /* newest at the start */
@@ -71,9 +72,9 @@ static void a_choice_is_void_after_a_newer_claim(void **state)
     }
 }
 
-/* A reader that begins anywhere, and one that has kept its newest claim at some offset, judge as the
- * one that has read everything: the latter always, the former once a claim or a valid choice has told
- * it. */
+/* A reader that begins anywhere, and one that has kept its newest claim at some offset, judge as
+ * the one that has read everything: the latter always, the former once a claim or a valid choice
+ * has told it. */
 static void readers_that_begin_later_come_to_agree(void **state)
 {
     (void)state;

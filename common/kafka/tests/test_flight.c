@@ -1,4 +1,5 @@
-/* Flights against librdkafka's own broker: who waits hears of all, and who leaves leaves nothing behind. */
+/* Flights against librdkafka's own broker: who waits hears of all, and who leaves leaves nothing
+ * behind. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "kafka/kafka.h"

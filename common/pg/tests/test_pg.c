@@ -212,8 +212,8 @@ static int alone(void *watcher)
                   "0") == 0;
 }
 
-/* Migrates an empty database and is killed at that table (or its server process is); then once more. So many files
- * are done in between. */
+/* Migrates an empty database and is killed at that table (or its server process is); then once
+ * more. So many files are done in between. */
 static void kill_at(const char *table, int done, bool backend)
 {
     struct err e;

@@ -1,15 +1,15 @@
 /*
  * The dispatcher's core against a log that misbehaves, by seed: owners that crash between any two
  * steps, zombies that go on after their partition was given away, requests that come twice, targets
- * that lose answers, refuse or are away, people who cancel, retry and restart, deliveries that expire,
- * a log whose clock jumps both ways. (The log keeps its end: `delivery` is flushed before it is acknowledged.)
- * SEEDS=n runs more, SEED=n prints one schedule.
+ * that lose answers, refuse or are away, people who cancel, retry and restart, deliveries that
+ * expire, a log whose clock jumps both ways. (The log keeps its end: `delivery` is flushed before
+ * it is acknowledged.) SEEDS=n runs more, SEED=n prints one schedule.
  *
  * Invariants: every request ends in exactly one valid delivery.finished; what it says is what the
  * members say; a member is never sent again by an owner that had read its outcome; no ended id is
- * attempted again; nothing is cancelled that nobody cancelled, or expires that cannot; the floor never
- * passes open work; a restart sends nothing that its parent is known to have delivered, and when it
- * ends well every member of the manifest has arrived.
+ * attempted again; nothing is cancelled that nobody cancelled, or expires that cannot; the floor
+ * never passes open work; a restart sends nothing that its parent is known to have delivered, and
+ * when it ends well every member of the manifest has arrived.
  */
 #include "testkit/testkit.h"
 

@@ -1,7 +1,7 @@
 /*
  * plan: a valid decision or task.finished becomes the task.requested and delivery.requested records
- * that it contains, a valid command.decided the command's answer. Pure, and without a state: whoever reads the journals says what is void
- * (event/claims.h). Repeating a record gives the same ids again, which the journals' owners ignore.
+ * that it contains, a valid command.decided the command's answer. Pure, and without a state: whoever
+ * reads the journals says what is void (event/claims.h). Repeating a record gives the same ids again, which the journals' owners ignore.
  */
 #ifndef ROUTER_PLAN_H
 #define ROUTER_PLAN_H

@@ -111,14 +111,16 @@ static const struct {
     const char *kind, *done; /* of command.answered; of the answer's member with the new id */
 } words[] = {[AGAIN_RESTART] = {"restart", "restarted"}, [AGAIN_RESEND] = {"resend", "resent"}};
 
-/* Requests that are to be written for one command (none for those that stand already). */
+/* What one command asks for. What stands already is not requested once more: the dispatcher would
+ * forget after days that it has done it. */
 struct again {
     struct call *c;
     enum again_kind kind;
     struct arena *arena;
     const char *command;
-    VEC(struct gateway_record) records;
-    size_t whole; /* of these */
+    VEC(struct gateway_record) records; /* new requests */
+    size_t done, whole;                 /* of all */
+    const char *study;                  /* of the last */
 };
 
 /* The delivery, and what becomes of it, as members of an object in the answer. */
@@ -150,7 +152,9 @@ static int send_again(struct again *r, struct str *out, const char *id, struct e
         rc = again_request(&ev->requested, &whole, r->kind, &d, &ids, r->arena, e);
     if (rc == 0) {
         put_item(r, out, &ev->requested, whole);
-        r->whole += whole && !d.again;
+        r->done++;
+        r->whole += whole;
+        r->study = ev->requested.study;
     }
     if (rc == 0 && !d.again)
         *vec_push(&r->records) = (struct gateway_record){"delivery", ev->requested.target, ev};
@@ -158,15 +162,15 @@ static int send_again(struct again *r, struct str *out, const char *id, struct e
     return rc;
 }
 
-/* The requests, then the answer that says who wanted it and why. */
+/* The requests, then the answer that says who wanted it and why; also when a repeated command finds
+ * its requests: whoever wrote them may have died before the answer, which has the same id. */
 static int write_again(struct again *r, const char *name, const char *reason, struct err *e)
 {
     char id[COMMAND_MAX + 16], text[128];
-    size_t n = r->records.n;
-    if (n == 0)
+    if (r->done == 0)
         return 0;
     snprintf(id, sizeof id, "%s.answered", r->command);
-    int at = snprintf(text, sizeof text, "%zu %s", n, words[r->kind].done);
+    int at = snprintf(text, sizeof text, "%zu %s", r->done, words[r->kind].done);
     if (r->whole)
         snprintf(text + at, sizeof text - (size_t)at,
                  ", %zu of them whole: what is open has too many pieces", r->whole);
@@ -180,7 +184,7 @@ static int write_again(struct again *r, const char *name, const char *reason, st
                  .command = r->command,
                  .outcome = "done",
                  .text = text,
-                 .study = n == 1 ? r->records.items[0].ev->requested.study : NULL}};
+                 .study = r->done == 1 ? r->study : NULL}};
     *vec_push(&r->records) = (struct gateway_record){"event", NULL, &answered};
     return r->c->g->append(r->c->g->arg, r->records.items, r->records.n, e);
 }

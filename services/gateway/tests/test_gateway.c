@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "event/ids.h"
 #include "gateway/gateway.h"
 #include "pg/tests/cluster.h"
 
@@ -383,6 +384,33 @@ static void test_two_who_restart_one_delivery_at_once_make_one_restart(void **st
     assert_string_not_equal(appended.id, first);
 }
 
+/* Killed between the two: the request stands, and nobody has said who asked for it. */
+static void test_a_repeated_restart_asks_for_nothing_but_says_who_asked(void **state)
+{
+    (void)state;
+    struct pg *pg = cluster_connect(&cluster);
+    struct err e = {0};
+    char child[HASH_ID_HEX], sql[256];
+    ids_restart(child, "failed");
+    snprintf(sql, sizeof sql,
+             "INSERT INTO deliveries (delivery,state,parent,target,study,asked_at,request) VALUES"
+             " ('%s','requested','failed','pacs','1.2',now(),'{\"command\":\"one\"}')",
+             child);
+    if (pg_exec(pg, sql, &e))
+        fail_msg("%s", e.text);
+    pg_free(pg);
+    memset(&appended, 0, sizeof appended);
+    assert_int_equal(ask("POST", "/api/v1/deliveries/failed/restart",
+                         JSON "Idempotency-Key: one\r\n", "{\"reason\":\"r\"}"),
+                     202);
+    assert_true(says(child));
+    assert_int_equal(appended.n, 1);
+    assert_string_equal(appended.noun, "event");
+    assert_int_equal(ask("POST", "/api/v1/deliveries/failed/restart",
+                         JSON "Idempotency-Key: other\r\n", "{\"reason\":\"r\"}"),
+                     409);
+}
+
 static void test_many_silent_connections_do_not_stop_the_others(void **state)
 {
     (void)state;
@@ -416,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_a_token_is_asked_for_where_one_is_set),
         cmocka_unit_test(test_what_people_do_to_deliveries),
         cmocka_unit_test(test_two_who_restart_one_delivery_at_once_make_one_restart),
+        cmocka_unit_test(test_a_repeated_restart_asks_for_nothing_but_says_who_asked),
         cmocka_unit_test(test_many_silent_connections_do_not_stop_the_others),
         cmocka_unit_test(test_postgres_away_is_503),
     };

@@ -4,6 +4,10 @@
  * asked again after a growing pause, as long as the group does not take the partitions away.
  */
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -39,7 +43,7 @@ struct kafka_consumer {
     /* assigned by the group, not yet taken by the caller */
     rd_kafka_topic_partition_list_t *waiting;
     int64_t retry_at, pause;
-    bool cut;          /* every connection was lost */
+    bool cut;          /* atomic; see kafka_consumer_cut */
     bool joined;       /* the group has told what is ours (perhaps nothing) */
     struct err failed; /* why, until kafka_poll has told */
 };
@@ -264,14 +268,17 @@ static int subscribe(struct kafka_consumer *c, struct err *e)
     return k ? kafka_error(e, k, "subscribe") : 0;
 }
 
-/* Comes through the consumer's queue, in order with the records. */
-static void troubled(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+/* The client's threads close a socket before they connect anew. One that something came by was a
+ * connection, not an attempt. (The client tells only when all are lost at one moment: a broker that is
+ * back at once, seen by a process that stood still meanwhile, it does not tell.) */
+static int closing(int fd, void *opaque)
 {
     struct kafka_consumer *c = opaque;
-    (void)rk;
-    (void)reason;
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        c->cut = true;
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) || info.tcpi_bytes_received > 0)
+        __atomic_store_n(&c->cut, true, __ATOMIC_RELEASE);
+    return close(fd);
 }
 
 int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *o,
@@ -284,7 +291,7 @@ int kafka_consumer_new(struct kafka_consumer **out, const struct kafka_options *
         rd_kafka_conf_set_opaque(conf, c);
         rd_kafka_conf_set_rebalance_cb(conf, rebalanced);
         rd_kafka_conf_set_offset_commit_cb(conf, committed);
-        rd_kafka_conf_set_error_cb(conf, troubled);
+        rd_kafka_conf_set_closesocket_cb(conf, closing);
         c->rk = kafka_handle(RD_KAFKA_CONSUMER, conf, e);
     }
     if (c->rk && !subscribe(c, e)) {
@@ -421,9 +428,7 @@ int64_t kafka_end(const struct kafka_consumer *c, const char *topic, int32_t par
 
 bool kafka_consumer_cut(struct kafka_consumer *c)
 {
-    bool cut = c->cut;
-    c->cut = false;
-    return cut;
+    return __atomic_exchange_n(&c->cut, false, __ATOMIC_ACQ_REL);
 }
 
 bool kafka_member(const struct kafka_consumer *c)

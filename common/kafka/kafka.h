@@ -164,8 +164,8 @@ int kafka_seek(struct kafka_consumer *c, const char *topic, int32_t partition, i
 bool kafka_at_end(const struct kafka_consumer *c, const char *topic, int32_t partition);
 /* Its end (next) offset as the last fetch told, or -1. Needs no request. */
 int64_t kafka_end(const struct kafka_consumer *c, const char *topic, int32_t partition);
-/* Every connection was lost since this was asked last: a broker that comes back may have lost the end
- * of its logs. It is told with the call of kafka_poll before any record that was fetched afterwards. */
+/* A connection was lost since this was asked last: a broker that comes back may have lost the end of
+ * its logs. It is told with the call of kafka_poll before any record that was fetched afterwards. */
 bool kafka_consumer_cut(struct kafka_consumer *c);
 /* Has joined the group, and whatever it was given was taken. */
 bool kafka_member(const struct kafka_consumer *c);

@@ -359,6 +359,25 @@ static void a_reader_beyond_the_end_is_told(void **state)
     kafka_reader_free(r);
 }
 
+static void a_broker_that_is_back_at_once_was_away(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    struct kafka_record r;
+    int errors = 0;
+    start_group("g6", "c6", 1);
+    put("c6", 0, "before");
+    struct kafka_consumer *c = join("g6", "c6", &s, false);
+    assert_int_equal(next(c, &r, 15000, &errors), 1);
+    (void)kafka_consumer_cut(c);
+    kafka_mock_down(mock);
+    kafka_mock_up(mock);
+    put("c6", 0, "after");
+    assert_int_equal(next(c, &r, 15000, &errors), 1);
+    assert_true(kafka_consumer_cut(c));
+    kafka_consumer_free(c);
+}
+
 static void a_lost_connection_is_told_once(void **state)
 {
     (void)state;
@@ -411,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_reader_wakes_an_eventfd),
         cmocka_unit_test(a_reader_beyond_the_end_is_told),
         cmocka_unit_test(a_lost_connection_is_told_once),
+        cmocka_unit_test(a_broker_that_is_back_at_once_was_away),
         cmocka_unit_test(a_topic_is_checked),
     };
     return side_by_side(tests, ARRAY_LEN(tests), start_mock, stop_mock);

@@ -339,7 +339,6 @@ static void trouble(struct runner *r, const struct kafka_record *where, const st
         LOG_LIMITED(LOG_LEVEL_WARN, "kafka", LOG_STR("stage", r->stage->name), LOG_ERR(e));
 }
 
-/* Handles what is there without waiting; how many records. */
 /* The partitions are opened again, which compares the log with what was read. */
 static bool was_cut(struct runner *r)
 {
@@ -352,6 +351,7 @@ static bool was_cut(struct runner *r)
     return true;
 }
 
+/* Handles what is there without waiting; how many records. */
 static int poll_inputs(struct runner *r)
 {
     struct kafka_record k;

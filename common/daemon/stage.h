@@ -81,7 +81,7 @@ struct stage {
     /* > 0: the broker gathers input for so long before it answers a fetch (struct kafka_group); for
      * stages that need not see each record at once. */
     int gather_ms;
-    /* An input may lose its end in a power cut of the broker: after every connection was lost, what was
+    /* An input may lose its end in a power cut of the broker: after a connection was lost, what was
      * read is compared with the log again before anything more is read. */
     bool unflushed;
 
